@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/buf.h"
+
+#include <stdarg.h>
+
+static bool reserve(struct buf *buf, size_t more)
+{
+	size_t room = buf->room ? buf->room : 256;
+	char *grown;
+
+	if (buf->failed)
+		return false;
+	if (more < buf->room - buf->size)
+		return true;
+	while (room - buf->size <= more && room <= SIZE_MAX / 4)
+		room *= 2;
+	grown = room - buf->size > more ? realloc(buf->data, room) : NULL;
+	if (!grown) {
+		buf->failed = true;
+		return false;
+	}
+	buf->data = grown;
+	buf->room = room;
+	return true;
+}
+
+void buf_add(struct buf *buf, const void *data, size_t size)
+{
+	if (!reserve(buf, size))
+		return;
+	if (size)
+		memcpy(buf->data + buf->size, data, size);
+	buf->size += size;
+	buf->data[buf->size] = '\0';
+}
+
+void buf_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+void buf_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
+
+void buf_format(struct buf *buf, const char *format, ...)
+{
+	va_list args, again;
+	int length;
+
+	va_start(args, format);
+	va_copy(again, args);
+	length = vsnprintf(NULL, 0, format, args);
+	if (length >= 0 && reserve(buf, (size_t)length)) {
+		vsnprintf(buf->data + buf->size, (size_t)length + 1, format, again);
+		buf->size += (size_t)length;
+	}
+	va_end(again);
+	va_end(args);
+}
+
+void buf_hex(struct buf *buf, const void *data, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *bytes = data;
+
+	if (size > SIZE_MAX / 2 || !reserve(buf, size * 2)) {
+		buf->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < size; i++) {
+		buf->data[buf->size++] = digits[bytes[i] >> 4];
+		buf->data[buf->size++] = digits[bytes[i] & 15];
+	}
+	buf->data[buf->size] = '\0';
+}
+
+void buf_clear(struct buf *buf)
+{
+	buf->size = 0;
+	buf->failed = false;
+}
+
+void buf_done(struct buf *buf)
+{
+	free(buf->data);
+	*buf = (struct buf){0};
+}
+
+size_t utf8_length(const unsigned char *data, size_t size)
+{
+	/* The least value that each length may encode, so that overlong forms are refused. */
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	uint32_t value;
+	size_t length;
+
+	if (!size)
+		return 0;
+	if (data[0] < 0x80)
+		return 1;
+	length = data[0] >= 0xf0 ? 4 : data[0] >= 0xe0 ? 3 : 2;
+	if (data[0] < 0xc2 || data[0] > 0xf4 || length > size)
+		return 0;
+	value = data[0] & (0xffu >> (length + 1));
+	for (size_t i = 1; i < length; i++) {
+		if ((data[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (data[i] & 0x3f);
+	}
+	if (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+		return 0;
+	return length;
+}
+
+/* Control characters of Unicode's second block, and the marks that turn text round. */
+static bool utf8_unsafe(const unsigned char *data, size_t length)
+{
+	if (length == 2)
+		return data[0] == 0xc2 && data[1] < 0xa0;
+	if (length == 3 && data[0] == 0xe2)
+		return (data[1] == 0x80 && (data[2] >= 0xa8 && data[2] <= 0xae)) ||
+		       (data[1] == 0x80 && (data[2] == 0x8e || data[2] == 0x8f)) ||
+		       (data[1] == 0x81 && data[2] >= 0xa6 && data[2] <= 0xaf);
+	return false;
+}
+
+void buf_printable(struct buf *buf, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+	size_t length;
+
+	for (size_t i = 0; i < size; i += length) {
+		length = utf8_length(bytes + i, size - i);
+		if (length == 1 && bytes[i] == '\n')
+			buf_text(buf, "\\n");
+		else if (length == 1 && bytes[i] == '\t')
+			buf_text(buf, "\\t");
+		else if (length == 1 && bytes[i] == '\\')
+			buf_text(buf, "\\\\");
+		else if (length == 1 && bytes[i] >= ' ' && bytes[i] != 0x7f)
+			buf_char(buf, (char)bytes[i]);
+		else if (length > 1 && !utf8_unsafe(bytes + i, length))
+			buf_add(buf, bytes + i, length);
+		else {
+			length = length ? length : 1;
+			for (size_t k = 0; k < length; k++)
+				buf_format(buf, "\\x%02x", bytes[i + k]);
+		}
+	}
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A growable byte string. The first allocation that fails marks the buffer; later calls do
+ * nothing, so a builder may append freely and look at `failed` once at the end.
+ */
+#ifndef MS_BASE_BUF_H
+#define MS_BASE_BUF_H
+
+#include "base/mem.h"
+
+struct buf {
+	char *data; /* NUL-terminated once something was added */
+	size_t size, room;
+	bool failed;
+};
+
+void buf_add(struct buf *buf, const void *data, size_t size);
+void buf_text(struct buf *buf, const char *text);
+void buf_char(struct buf *buf, char c);
+void buf_format(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends lower-case hex. */
+void buf_hex(struct buf *buf, const void *data, size_t size);
+
+void buf_clear(struct buf *buf);
+void buf_done(struct buf *buf);
+
+/*
+ * Appends bytes as text that is safe on a terminal and in a log: printable ASCII and valid UTF-8
+ * (but no control characters) as they are, everything else as \n, \t or \xNN.
+ */
+void buf_printable(struct buf *buf, const void *data, size_t size);
+
+/* The length of the valid UTF-8 sequence at data, 0 if there is none. */
+size_t utf8_length(const unsigned char *data, size_t size);
+
+#endif

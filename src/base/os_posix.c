@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/os.h"
+
+#include "memsift.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <time.h>
+
+uint64_t os_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int64_t os_time(void)
+{
+	return (int64_t)time(NULL);
+}
+
+unsigned os_core_count(void)
+{
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+#ifdef __linux__
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		count = CPU_COUNT(&set);
+#endif
+	return count > 0 ? (unsigned)count : 1;
+}
+
+size_t os_page_size(void)
+{
+	long size = sysconf(_SC_PAGESIZE);
+
+	return size > 0 ? (size_t)size : 4096;
+}
+
+static void time_text(int64_t when, const char *format, char *ret_text, size_t size)
+{
+	struct tm parts;
+	time_t seconds = (time_t)when;
+
+	if (!gmtime_r(&seconds, &parts) || parts.tm_year < 0 || parts.tm_year > 8099 ||
+		!strftime(ret_text, size, format, &parts))
+		ret_text[0] = '\0';
+}
+
+void os_time_compact(int64_t when, char ret_text[17])
+{
+	time_text(when, "%Y%m%dT%H%M%SZ", ret_text, 17);
+}
+
+void os_time_iso(int64_t when, char ret_text[32])
+{
+	time_text(when, "%Y-%m-%dT%H:%M:%SZ", ret_text, 32);
+}
+
+void ms_machine_name(char *ret_name, size_t size)
+{
+	if (gethostname(ret_name, size) != 0)
+		ret_name[0] = '\0';
+	ret_name[size - 1] = '\0';
+}
+
+void ms_user_name(char *ret_name, size_t size)
+{
+	AUTO_FCLOSE FILE *file = fopen("/etc/passwd", "re");
+	struct passwd *entry;
+
+	snprintf(ret_name, size, "%u", (unsigned)geteuid());
+	/* Not getpwuid(): it may ask a directory service over the network. */
+	while (file && (entry = fgetpwent(file)))
+		if (entry->pw_uid == geteuid()) {
+			snprintf(ret_name, size, "%s", entry->pw_name);
+			return;
+		}
+}
+
+int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_errno(err_from_errno(errno), errno, "cannot open %s", path);
+	if (fstat(fd, &st) != 0)
+		return err_errno(MS_ERR_IO, errno, "cannot examine %s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_set(MS_ERR_ARGUMENT, "%s is a folder, not a file", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(MS_ERR_ARGUMENT,
+			"%s is a device, pipe or socket, not a regular file; copy it to a file first",
+			path);
+	*ret_size = (uint64_t)st.st_size;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int os_file_read(int fd, void *buf, size_t size, uint64_t offset, size_t *ret_size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)buf + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && done == 0)
+			return err_errno(MS_ERR_IO, errno, "cannot read at offset %llu",
+				(unsigned long long)offset);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	*ret_size = done;
+	return 0;
+}

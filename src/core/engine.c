@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/engine.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "core/scan.h"
+#include "engine/engines.h"
+
+#include <assert.h>
+
+int ms_engine_new(
+	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
+		ms_engine *engine;
+		int r;
+
+		if (strcmp(engines[i]->name, name) != 0)
+			continue;
+		r = engine_new(engines[i], &engine);
+		if (r == 0)
+			r = engine->ops->create(engine, args, count);
+		if (r < 0) {
+			ms_engine_free(engine);
+			return r;
+		}
+		assert(engine_overlap(engine) <= SCAN_OVERLAP_MAX);
+		*ret_engine = engine;
+		return 0;
+	}
+	return err_set(MS_ERR_UNSUPPORTED, "this build has no engine \"%s\"", name);
+}
+
+int engine_new(const struct ms_engine_ops *ops, struct ms_engine **ret_engine)
+{
+	struct ms_engine *engine = calloc(1, sizeof(*engine));
+
+	*ret_engine = NULL;
+	if (engine)
+		engine->priv = calloc(1, ops->priv_size ? ops->priv_size : 1);
+	if (!engine || !engine->priv) {
+		free(engine);
+		return err_nomem();
+	}
+	engine->ops = ops;
+	*ret_engine = engine;
+	return 0;
+}
+
+void ms_engine_free(ms_engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->ops->destroy)
+		engine->ops->destroy(engine);
+	free(engine->priv);
+	free(engine);
+}
+
+size_t engine_overlap(const struct ms_engine *engine)
+{
+	return engine->ops->overlap ? engine->ops->overlap(engine) : 0;
+}
+
+size_t engine_behind(const struct ms_engine *engine)
+{
+	return engine->ops->behind ? engine->ops->behind(engine) : 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an engine fills in. A span engine is a pure function of the bytes it is shown: it knows
+ * neither where they come from nor how they were cut, and reports only what starts in the fresh
+ * part. The core guarantees that a span shows at least `overlap` bytes behind the fresh part and
+ * `behind` bytes in front of it wherever the target has them side by side.
+ */
+#ifndef MS_CORE_ENGINE_H
+#define MS_CORE_ENGINE_H
+
+#include "memsift.h"
+
+struct ms_span {
+	const uint8_t *data; /* data[0] lies at address; data[-before] is readable */
+	size_t size;	     /* readable bytes from data on */
+	size_t fresh;	     /* hits may start in the first `fresh` of them */
+	size_t before;
+	uint64_t address;
+	uint64_t position; /* planned bytes of the target before data[0] */
+};
+
+struct ms_hit {
+	uint64_t address;
+	uint64_t size;
+	uint64_t value;		 /* for the engine's own use */
+	const char *pattern;	 /* as the user wrote it; lives as long as the engine */
+	const uint8_t *bytes;	 /* what was found, or its beginning */
+	size_t bytes_size;
+	const uint8_t *context;	 /* with what lies around it; NULL unless asked for */
+	size_t context_size, context_before;
+};
+
+/* Where hits go; made by the core. */
+struct ms_emit {
+	int (*hit)(struct ms_emit *emit, const struct ms_hit *hit);
+};
+
+struct ms_engine_ops {
+	const char *name;
+	const char *summary;
+	size_t priv_size;    /* of the compiled query, shared by threads */
+	size_t scratch_size; /* zeroed, one per thread */
+
+	int (*create)(struct ms_engine *engine, const struct ms_arg *args, size_t count);
+	void (*destroy)(struct ms_engine *engine); /* after a failed create, too */
+
+	/* How many bytes behind the fresh part a hit may need, and in front of it; NULL: none. */
+	size_t (*overlap)(const struct ms_engine *engine);
+	size_t (*behind)(const struct ms_engine *engine);
+
+	/* Reports hits by ascending address. A non-zero return of emit->hit() is passed on. */
+	int (*span)(const struct ms_engine *engine, void *scratch, const struct ms_span *span,
+		struct ms_emit *emit);
+};
+
+struct ms_engine {
+	const struct ms_engine_ops *ops;
+	void *priv;
+};
+
+/* An engine of these ops with zeroed private state, before create(). */
+int engine_new(const struct ms_engine_ops *ops, struct ms_engine **ret_engine);
+
+size_t engine_overlap(const struct ms_engine *engine);
+size_t engine_behind(const struct ms_engine *engine);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/filter.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/number.h"
+
+#include <fnmatch.h>
+
+enum { RANGES_MAX = 65536, KINDS_ALL = 0x1f };
+
+const struct ms_filter filter_default = {.kinds = KINDS_ALL, .size_max = UINT64_MAX};
+
+static const char *const kind_names[] = {
+	[MS_KIND_OTHER] = "other",
+	[MS_KIND_STACK] = "stack",
+	[MS_KIND_HEAP] = "heap",
+	[MS_KIND_CODE] = "code",
+	[MS_KIND_MAPPED] = "mapped",
+};
+
+const char *ms_kind_name(enum ms_kind kind)
+{
+	return (unsigned)kind < ARRAY_SIZE(kind_names) ? kind_names[kind] : "other";
+}
+
+void ms_perm_text(unsigned perm, char ret_text[5])
+{
+	ret_text[0] = perm & MS_PERM_READ ? 'r' : '-';
+	ret_text[1] = perm & MS_PERM_WRITE ? 'w' : '-';
+	ret_text[2] = perm & MS_PERM_EXEC ? 'x' : '-';
+	ret_text[3] = perm & MS_PERM_SHARED ? 's' : 'p';
+	ret_text[4] = '\0';
+}
+
+int ms_filter_new(ms_filter **ret_filter)
+{
+	struct ms_filter *filter = malloc(sizeof(*filter));
+
+	if (!filter)
+		return err_nomem();
+	*filter = filter_default;
+	*ret_filter = filter;
+	return 0;
+}
+
+void ms_filter_free(ms_filter *filter)
+{
+	if (!filter)
+		return;
+	free(filter->path);
+	free(filter->ranges.data);
+	free(filter);
+}
+
+static int kind_parse(const char *list, size_t at, size_t length, unsigned *ret_bits)
+{
+	if (length == 3 && memcmp(list + at, "all", 3) == 0) {
+		*ret_bits = KINDS_ALL;
+		return 0;
+	}
+	for (size_t kind = 0; kind < ARRAY_SIZE(kind_names); kind++)
+		if (strlen(kind_names[kind]) == length &&
+			memcmp(list + at, kind_names[kind], length) == 0) {
+			*ret_bits = 1u << kind;
+			return 0;
+		}
+	return err_at("--memory-regions", list, at,
+		"this is none of stack, heap, code, mapped, other, all");
+}
+
+static int set_kinds(struct ms_filter *filter, const char *value)
+{
+	unsigned kinds = 0;
+	size_t at = 0;
+
+	for (;;) {
+		size_t length = strcspn(value + at, ",");
+		unsigned bits = 0;
+		int r = kind_parse(value, at, length, &bits);
+
+		if (r < 0)
+			return r;
+		kinds |= bits;
+		at += length;
+		if (!value[at])
+			break;
+		at++;
+	}
+	filter->kinds = kinds;
+	return 0;
+}
+
+static int set_perm(struct ms_filter *filter, const char *value)
+{
+	static const char letters[] = "rwxs";
+	unsigned mask = 0, wanted = 0;
+	size_t length = strlen(value);
+
+	for (size_t i = 0; i < length && i < 4; i++) {
+		unsigned bit = 1u << i;
+
+		if (value[i] == letters[i])
+			wanted |= bit;
+		else if (value[i] == '?')
+			continue;
+		else if (value[i] != (i == 3 ? 'p' : '-'))
+			return err_at("--perm", value, i,
+				i == 3 ? "here stands p, s or ?" : "here stands its letter, - or ?");
+		mask |= bit;
+	}
+	if (length < 3 || length > 4)
+		return err_at("--perm", value, length < 3 ? length : 4,
+			"permissions have three letters, such as rw-, and p or s if you like");
+	filter->perm_mask = mask;
+	filter->perm_value = wanted;
+	return 0;
+}
+
+static int range_order(const void *a, const void *b)
+{
+	const struct filter_range *x = a, *y = b;
+
+	return (x->base > y->base) - (x->base < y->base);
+}
+
+static int add_range(struct ms_filter *filter, const char *value)
+{
+	struct filter_range range, *ranges;
+	size_t kept = 0;
+	int r = range_parse("--address", value, &range.base, &range.size);
+
+	if (r < 0)
+		return r;
+	if (filter->ranges.count >= RANGES_MAX)
+		return err_set(MS_ERR_ARGUMENT, "--address: at most %d ranges", RANGES_MAX);
+	if (!vec_push(&filter->ranges, range))
+		return err_nomem();
+	ranges = filter->ranges.data;
+	qsort(ranges, filter->ranges.count, sizeof(*ranges), range_order);
+	for (size_t i = 1; i < filter->ranges.count; i++) {
+		struct filter_range *last = &ranges[kept];
+		uint64_t end = ranges[i].base + ranges[i].size;
+
+		if (ranges[i].base > last->base + last->size)
+			ranges[++kept] = ranges[i];
+		else if (end > last->base + last->size)
+			last->size = end - last->base;
+	}
+	filter->ranges.count = kept + 1;
+	return 0;
+}
+
+static int set_path(struct ms_filter *filter, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return err_nomem();
+	free(filter->path);
+	filter->path = copy;
+	return 0;
+}
+
+static int set_size_min(struct ms_filter *filter, const char *value)
+{
+	return ms_parse_size("--min-size", value, 1, &filter->size_min);
+}
+
+static int set_size_max(struct ms_filter *filter, const char *value)
+{
+	return ms_parse_size("--max-size", value, 1, &filter->size_max);
+}
+
+static int set_device(struct ms_filter *filter, const char *value)
+{
+	(void)value;
+	filter->device = true;
+	return 0;
+}
+
+static int set_swapped(struct ms_filter *filter, const char *value)
+{
+	(void)value;
+	filter->swapped = true;
+	return 0;
+}
+
+int ms_filter_set(ms_filter *filter, const char *key, const char *value)
+{
+	static const struct {
+		const char *key;
+		int (*set)(struct ms_filter *filter, const char *value);
+	} keys[] = {
+		{"memory-regions", set_kinds},
+		{"perm", set_perm},
+		{"address", add_range},
+		{"min-size", set_size_min},
+		{"max-size", set_size_max},
+		{"path", set_path},
+		{"include-device", set_device},
+		{"include-swapped", set_swapped},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(key, keys[i].key) == 0)
+			return keys[i].set(filter, value ? value : "");
+	return err_set(MS_ERR_ARGUMENT, "there is no filter \"%s\"", key);
+}
+
+static bool path_match(const char *glob, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!strchr(glob, '/') && slash)
+		path = slash + 1;
+	return fnmatch(glob, path, 0) == 0;
+}
+
+bool filter_clip(const struct ms_filter *filter, uint64_t base, uint64_t size, uint64_t *ret_base,
+	uint64_t *ret_size)
+{
+	const struct filter_range *ranges = filter->ranges.data;
+	size_t low = 0, high = filter->ranges.count;
+
+	if (!high) {
+		*ret_base = base;
+		*ret_size = size;
+		return size > 0;
+	}
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ranges[middle].base + ranges[middle].size > base)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (low == filter->ranges.count || ranges[low].base >= base + size)
+		return false;
+	*ret_base = max_u64(base, ranges[low].base);
+	*ret_size = min_u64(base + size, ranges[low].base + ranges[low].size) - *ret_base;
+	return true;
+}
+
+bool ms_filter_match(const ms_filter *filter, const struct ms_region *region)
+{
+	uint64_t base, size;
+
+	return (filter->kinds >> region->kind & 1) &&
+	       (region->perm & filter->perm_mask) == filter->perm_value &&
+	       region->size >= filter->size_min && region->size <= filter->size_max &&
+	       (!filter->path || path_match(filter->path, region->path)) &&
+	       filter_clip(filter, region->base, region->size, &base, &size);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The public scan: opens the targets for the loop, and makes records of what comes out of it,
+ * each hit with its process, region and module.
+ */
+#include "core/record.h"
+#include "core/scan.h"
+
+#include "base/err.h"
+
+struct hits {
+	ms_host *host;
+	const struct ms_process *list;
+	ms_source *only; /* scanning one open source: not ours to free */
+	const struct ms_scan *options;
+	struct ms_total total;
+
+	/* Modules of the target whose hits are coming out, listed at its first hit. */
+	const struct ms_module *modules;
+	size_t module_count;
+	bool modules_known;
+};
+
+static int open_target(void *ctx, size_t index, ms_source **ret_source)
+{
+	struct hits *hits = ctx;
+
+	if (hits->only) {
+		*ret_source = hits->only;
+		return 0;
+	}
+	return ms_source_open_process(hits->host, &hits->list[index], ret_source);
+}
+
+static const struct ms_module *module_at(const struct hits *hits, uint64_t address)
+{
+	for (size_t i = 0; i < hits->module_count; i++)
+		if (address - hits->modules[i].base < hits->modules[i].size)
+			return &hits->modules[i];
+	return NULL;
+}
+
+static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
+{
+	struct hits *hits = ctx;
+	const struct ms_sink *sink = &hits->options->sink;
+	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_record record = {&ms_schema_hit, values};
+
+	(void)index;
+	if (!hits->modules_known) {
+		/* Without modules a hit still has its region; the target may have ended. */
+		if (ms_source_modules(src, &hits->modules, &hits->module_count) < 0)
+			hits->module_count = 0;
+		hits->modules_known = true;
+	}
+	record_hit(&src->process, hit, region_find(&src->regions, hit->address),
+		module_at(hits, hit->address), values);
+	hits->total.hits++;
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+}
+
+static int failed_out(struct hits *hits, size_t index, int status, const char *error)
+{
+	const struct ms_process *process = hits->only ? &hits->only->process : &hits->list[index];
+
+	hits->total.targets_failed++;
+	hits->total.targets_denied += status == MS_ERR_ACCESS;
+	hits->total.partial = true;
+	return sink_error(&hits->options->sink, process->pid, process->name,
+		error ? error : "out of memory");
+}
+
+static int done_out(void *ctx, size_t index, ms_source *src, struct coverage *coverage,
+	int status, const char *error)
+{
+	struct hits *hits = ctx;
+	int r;
+
+	hits->modules_known = false;
+	if (status < 0) {
+		if (!hits->only)
+			ms_source_free(src);
+		return failed_out(hits, index, status, error);
+	}
+	hits->total.targets++;
+	hits->total.bytes_read += coverage->sums.read;
+	hits->total.partial |= coverage->sums.partial;
+	r = ms_sink_coverage(&hits->options->sink, &src->process, &coverage->sums);
+	if (!hits->only)
+		ms_source_free(src);
+	return r;
+}
+
+static int run(struct hits *hits, size_t count, struct ms_total *ret_total)
+{
+	const struct ms_scan *options = hits->options;
+	struct scan scan = {
+		.engine = options->engine,
+		.filter = options->filter ? options->filter : &filter_default,
+		.job = &options->job,
+		.context = min_u64(options->context, MS_CONTEXT_MAX),
+		.target_count = count,
+		.open = open_target,
+		.hit = hit_out,
+		.done = done_out,
+		.ctx = hits,
+	};
+	int r = scan_run(&scan, &hits->total.hit_limit, &hits->total.stopped);
+
+	if (r == 0)
+		*ret_total = hits->total;
+	return r;
+}
+
+int ms_scan_processes(ms_host *host, const struct ms_process *list, size_t count,
+	const struct ms_scan *scan, struct ms_total *ret_total)
+{
+	struct hits hits = {.host = host, .list = list, .options = scan};
+
+	return run(&hits, count, ret_total);
+}
+
+int ms_scan_source(ms_source *source, const struct ms_scan *scan, struct ms_total *ret_total)
+{
+	struct hits hits = {.only = source, .options = scan};
+
+	return run(&hits, 1, ret_total);
+}

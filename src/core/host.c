@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening hosts: which backend a spec belongs to, and the lists a host keeps for its callers.
+ */
+#include "core/host.h"
+
+#include "backend/backends.h"
+#include "base/err.h"
+
+int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **ret_host)
+{
+	struct ms_host *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return err_nomem();
+	host->ops = ops;
+	host->name = strdup(name);
+	host->priv = calloc(1, ops->priv_size ? ops->priv_size : 1);
+	if (!host->name || !host->priv) {
+		free(host->name);
+		free(host->priv);
+		free(host);
+		return err_nomem();
+	}
+	*ret_host = host;
+	return 0;
+}
+
+static void process_list_done(struct process_list *list)
+{
+	free(list->items.data);
+	arena_done(&list->strings);
+	*list = (struct process_list){0};
+}
+
+void ms_host_free(ms_host *host)
+{
+	if (!host)
+		return;
+	if (host->ops->close)
+		host->ops->close(host);
+	process_list_done(&host->processes);
+	free(host->selected.data);
+	free(host->checks.items.data);
+	arena_done(&host->checks.strings);
+	free(host->priv);
+	free(host->name);
+	free(host);
+}
+
+static int open_with(const struct ms_host_ops *ops, const char *spec, ms_host **ret_host)
+{
+	ms_host *host = NULL;
+	int r = host_new(ops, spec, &host);
+
+	if (r < 0)
+		return r;
+	r = ops->open(host, spec);
+	if (r < 0) {
+		ms_host_free(host);
+		return r;
+	}
+	*ret_host = host;
+	return 0;
+}
+
+/* "scheme:rest" names a backend outright; a bare scheme does where the backend is no file. */
+static const char *scheme_match(const struct ms_host_ops *ops, const char *spec)
+{
+	size_t length = strlen(ops->scheme);
+
+	if (strncmp(spec, ops->scheme, length) != 0)
+		return NULL;
+	if (spec[length] == ':')
+		return spec + length + 1;
+	return spec[length] == '\0' && !ops->is_file ? spec + length : NULL;
+}
+
+static int open_named(const struct ms_host_ops *ops, const char *spec, ms_host **ret_host)
+{
+	int r = open_with(ops, spec, ret_host);
+
+	if (r == HOST_NOT_MINE)
+		return err_set(MS_ERR_FORMAT, "%s is not what the scheme \"%s:\" says it is", spec,
+			ops->scheme);
+	return r;
+}
+
+int ms_host_open(const char *spec, ms_host **ret_host)
+{
+	if (!spec || !*spec)
+		spec = "local";
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		const char *rest = scheme_match(backends[i], spec);
+
+		if (rest)
+			return open_named(backends[i], *rest ? rest : spec, ret_host);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		int r;
+
+		if (!backends[i]->is_file)
+			continue;
+		r = open_with(backends[i], spec, ret_host);
+		if (r != HOST_NOT_MINE)
+			return r;
+	}
+	return err_set(MS_ERR_FORMAT, "%s is of no kind that memsift knows", spec);
+}
+
+const char *ms_host_name(const ms_host *host)
+{
+	return host->name;
+}
+
+bool ms_host_is_local(const ms_host *host)
+{
+	return host->ops == &local_host;
+}
+
+static int process_order(const void *a, const void *b)
+{
+	const struct ms_process *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+int ms_host_processes(ms_host *host, const struct ms_process **ret_list, size_t *ret_count)
+{
+	struct process_list list = {0};
+	int r = host->ops->processes(host, &list);
+
+	if (r < 0) {
+		process_list_done(&list);
+		return r;
+	}
+	if (list.items.count)
+		qsort(list.items.data, list.items.count, sizeof(*list.items.data), process_order);
+	process_list_done(&host->processes);
+	host->processes = list;
+	*ret_list = list.items.data;
+	*ret_count = list.items.count;
+	return 0;
+}
+
+static int check_add(struct check_list *out, const char *name, const char *detail)
+{
+	struct ms_check check = {.name = name, .status = 1, .detail = detail};
+
+	return vec_push(&out->items, check) ? 0 : err_nomem();
+}
+
+int ms_host_check(ms_host *host, const struct ms_check **ret_list, size_t *ret_count)
+{
+	struct check_list *list = &host->checks;
+	int r;
+
+	list->items.count = 0;
+	arena_reset(&list->strings);
+	r = check_add(list, "backend", host->ops->summary);
+	if (r == 0 && host->ops->check)
+		r = host->ops->check(host, list);
+	if (r < 0)
+		return r;
+	*ret_list = list->items.data;
+	*ret_count = list->items.count;
+	return 0;
+}
+
+static bool string_copy(const char **string, struct arena *strings)
+{
+	if (!*string)
+		return true;
+	*string = arena_string(strings, *string);
+	return *string;
+}
+
+bool process_copy(struct ms_process *to, const struct ms_process *from, struct arena *strings)
+{
+	struct ms_process copy = *from;
+
+	if (!string_copy(&copy.name, strings) || !string_copy(&copy.exe, strings) ||
+		!string_copy(&copy.cmdline, strings) || !string_copy(&copy.user, strings) ||
+		!string_copy(&copy.arch, strings))
+		return false;
+	*to = copy;
+	return true;
+}
+
+bool process_list_add(struct process_list *list, const struct ms_process *process)
+{
+	struct ms_process copy;
+
+	return process_copy(&copy, process, &list->strings) && vec_push(&list->items, copy);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a backend fills in: a host that lists processes and attaches to one, and a source that
+ * lists regions and reads bytes. The core allocates the private state (priv_size, zeroed) and
+ * frees it after close; close is called after a failed open or attach, too. backend/backends.h
+ * has the recipe for a new backend, backend/raw.c is the worked example.
+ */
+#ifndef MS_CORE_HOST_H
+#define MS_CORE_HOST_H
+
+#include "memsift.h"
+
+#include "base/arena.h"
+#include "base/vec.h"
+
+#include <pthread.h>
+
+/* A list of values whose strings live in the arena beside them. */
+struct process_list {
+	VEC(struct ms_process) items;
+	struct arena strings;
+};
+
+struct region_list {
+	VEC(struct ms_region) items; /* ascending, never overlapping */
+	struct arena strings;
+};
+
+struct module_list {
+	VEC(struct ms_module) items;
+	struct arena strings;
+};
+
+struct thread_list {
+	VEC(struct ms_thread) items;
+	struct arena strings;
+};
+
+struct check_list {
+	VEC(struct ms_check) items;
+	struct arena strings;
+};
+
+/* A range of one state; anything but MS_STATE_DATA is not worth reading. */
+struct run {
+	uint64_t base, size;
+	enum ms_state state;
+};
+
+struct ms_source_ops {
+	size_t priv_size;
+
+	/* Ends what attach() began. */
+	void (*close)(struct ms_source *src);
+
+	/*
+	 * Fills the list with all regions of the address space as it is now. May run while other
+	 * threads read, but never twice at once.
+	 */
+	int (*regions)(struct ms_source *src, struct region_list *out);
+
+	/*
+	 * Reads up to size bytes at addr. May be short; *ret_size == 0 means that the byte at addr
+	 * cannot be read. Knows nothing of gaps. Called from several threads at once. Fails only
+	 * when the address space as a whole is gone (MS_ERR_GONE).
+	 */
+	int (*read)(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size);
+
+	/* The rest may be NULL; the core then does without, as said at each. */
+
+	/* NULL: ELF modules are found from the regions (core/module.c). */
+	int (*modules)(struct ms_source *src, struct module_list *out);
+
+	/* NULL: the source knows no threads. */
+	int (*threads)(struct ms_source *src, struct thread_list *out);
+
+	/*
+	 * Tells which pages of [base, base + size), all of them inside `region`, hold data: fills
+	 * at most `room` runs, ascending and without holes from base on, and stops early when room
+	 * runs out. Called from several threads at once. NULL: all of it is data.
+	 */
+	int (*resident)(struct ms_source *src, const struct ms_region *region, uint64_t base,
+		uint64_t size, struct run *runs, size_t room, size_t *ret_count);
+
+	/* Stops all threads of the target, or lets them go. NULL: nothing runs that could stop. */
+	int (*pause)(struct ms_source *src, bool pause);
+};
+
+struct ms_host_ops {
+	const char *scheme;  /* what a spec begins with, before ':' */
+	const char *summary; /* one line for people */
+	size_t priv_size;
+	bool is_file; /* specs without a scheme are files that open() may claim */
+
+	/*
+	 * Opens what the spec (without its scheme) names. A file backend returns HOST_NOT_MINE
+	 * for a file that is whole but of another kind.
+	 */
+	int (*open)(struct ms_host *host, const char *spec);
+	void (*close)(struct ms_host *host);
+
+	int (*processes)(struct ms_host *host, struct process_list *out);
+
+	/* Opens the address space of src->process, which this host listed. */
+	int (*attach)(struct ms_host *host, struct ms_source *src);
+
+	/* NULL: there is nothing to tell. */
+	int (*check)(struct ms_host *host, struct check_list *out);
+
+	const struct ms_source_ops *source;
+};
+
+enum { HOST_NOT_MINE = -100 };
+
+struct ms_host {
+	const struct ms_host_ops *ops;
+	void *priv;
+	char *name;
+	struct process_list processes;
+	VEC(struct ms_process) selected;
+	struct check_list checks;
+};
+
+struct ms_source {
+	const struct ms_source_ops *ops;
+	void *priv;
+	struct ms_host *host;
+	struct ms_process process; /* strings are in `strings` */
+	struct arena strings;
+	size_t page_size; /* granularity of what can be read or not; set to 4096 before attach */
+
+	/* The auxiliary vector as the system keeps it, for dumps; borrowed from the backend. */
+	const void *auxv;
+	size_t auxv_size;
+
+	struct region_list regions; /* as of the last ms_source_regions() or scan */
+	bool regions_known;
+	struct module_list modules;
+	struct thread_list threads;
+	struct arena kept; /* what the last dump's coverage points to */
+	pthread_mutex_t relist; /* held around ops->regions() while a scan runs */
+	bool paused;
+};
+
+/* Allocates a host of that kind with zeroed private state; ms_host_free() frees it. */
+int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **ret_host);
+
+/* The region that holds address in an ascending list, or NULL. */
+const struct ms_region *region_find(const struct region_list *list, uint64_t address);
+
+/* The first region that ends above address, or NULL. */
+const struct ms_region *region_find_from(const struct region_list *list, uint64_t address);
+
+void region_list_done(struct region_list *list);
+void region_list_clear(struct region_list *list);
+
+/* Fills src->regions anew. */
+int source_refresh(struct ms_source *src);
+
+/* Adds a copy of a process, strings included. */
+bool process_copy(struct ms_process *to, const struct ms_process *from, struct arena *strings);
+
+/* What a backend's host without processes of its own uses for its only one. */
+bool process_list_add(struct process_list *list, const struct ms_process *process);
+
+/* Fills the list from ELF images found in the regions; the fallback for ops->modules. */
+int modules_from_elf(struct ms_source *src, struct module_list *out);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The walk: next_run() yields stretches of data in ascending order and accounts for everything
+ * it passes over; extend() joins them; plan_next() cuts. A stretch is known a little further
+ * than the chunk being cut, so that the chunk can say how far the bytes behind it reach.
+ */
+#include "core/plan.h"
+
+#include "base/err.h"
+
+#include <assert.h>
+
+void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter *filter,
+	struct coverage *coverage, uint64_t bytes_max)
+{
+	plan->src = src;
+	plan->filter = filter;
+	plan->coverage = coverage;
+	plan->bytes_max = bytes_max;
+	plan->region = 0;
+	plan->at = 0;
+	plan->in_region = false;
+	plan->run = plan->run_count = 0;
+	plan->base = plan->end = plan->next = 0;
+	plan->closed = true;
+	plan->position = plan->handed_out = plan->walked = 0;
+	plan->pending = (struct planned){0};
+	memset(&plan->frozen, 0, sizeof(plan->frozen));
+	plan->frozen_next = 0;
+	plan->is_frozen = false;
+	for (size_t i = 0; i < src->regions.items.count; i++)
+		coverage->sums.total += src->regions.items.data[i].size;
+}
+
+static const struct ms_region *plan_region(const struct plan *plan)
+{
+	return &plan->src->regions.items.data[plan->region];
+}
+
+/* Goes on to the first region from plan->region that is wanted; false at the end. */
+static bool enter_region(struct plan *plan)
+{
+	for (; plan->region < plan->src->regions.items.count; plan->region++) {
+		const struct ms_region *region = plan_region(plan);
+
+		if (!ms_filter_match(plan->filter, region))
+			plan->coverage->sums.filtered += region->size;
+		else if ((region->flags & MS_REGION_DEVICE) && !plan->filter->device)
+			coverage_add(plan->coverage, region->base, region->size, MS_STATE_DEVICE);
+		else {
+			plan->in_region = true;
+			plan->at = region->base;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Narrows the rest of the region to the filter's next address range; false if none is left. */
+static bool clip_region(struct plan *plan, uint64_t *ret_size)
+{
+	const struct ms_region *region = plan_region(plan);
+	uint64_t left = region->base + region->size - plan->at;
+	uint64_t base, size;
+
+	if (left && filter_clip(plan->filter, plan->at, left, &base, &size)) {
+		plan->coverage->sums.filtered += base - plan->at;
+		plan->at = base;
+		*ret_size = size;
+		return true;
+	}
+	plan->coverage->sums.filtered += left;
+	plan->in_region = false;
+	plan->region++;
+	return false;
+}
+
+/* Cuts the runs, which lie on pages, down to [base, base + size). */
+static void clip_runs(struct plan *plan, uint64_t base, uint64_t size)
+{
+	struct run *first = &plan->runs[0], *last = &plan->runs[plan->run_count - 1];
+	uint64_t end = base + size;
+
+	if (first->base < base) {
+		first->size -= base - first->base;
+		first->base = base;
+	}
+	if (last->base + last->size > end)
+		last->size = end - last->base;
+}
+
+/* Asks the backend about the next stretch of the region. */
+static int fetch_runs(struct plan *plan, uint64_t size)
+{
+	struct ms_source *src = plan->src;
+	const struct ms_region *region = plan_region(plan);
+	uint64_t base = align_down(plan->at, src->page_size);
+	uint64_t end = min_u64(
+		align_up(plan->at + size, src->page_size), region->base + region->size);
+	int r;
+
+	plan->run = 0;
+	plan->run_count = 0;
+	if (!src->ops->resident) {
+		plan->runs[0] = (struct run){plan->at, size, MS_STATE_DATA};
+		plan->run_count = 1;
+	} else {
+		r = src->ops->resident(
+			src, region, base, end - base, plan->runs, PLAN_RUNS, &plan->run_count);
+		if (r < 0)
+			return r;
+		assert(plan->run_count > 0 && plan->runs[0].base == base);
+		clip_runs(plan, plan->at, size);
+	}
+	plan->at = plan->runs[plan->run_count - 1].base + plan->runs[plan->run_count - 1].size;
+	return 0;
+}
+
+/* Accounts for a stretch that is not read. */
+static void pass_over(struct plan *plan, const struct run *run)
+{
+	struct coverage *coverage = plan->coverage;
+	struct absent absent = {run->base, run->size, UINT64_MAX};
+
+	coverage_add(coverage, run->base, run->size, run->state);
+	if (run->state != MS_STATE_ABSENT)
+		return;
+	if (run->size <= PLAN_ABSENT_ROOM) {
+		absent.position = plan->walked;
+		plan->walked += run->size;
+	}
+	if (coverage->keep_absent && !vec_push(&coverage->absents, absent))
+		coverage->failed = true;
+}
+
+/* The next stretch of data; returns 1, 0 at the end of all regions, or a negative status. */
+static int walk_run(struct plan *plan, struct planned *ret_run)
+{
+	for (;;) {
+		uint64_t size;
+		int r;
+
+		while (plan->run < plan->run_count) {
+			struct run run = plan->runs[plan->run++];
+
+			if (run.state == MS_STATE_SWAPPED && plan->filter->swapped)
+				run.state = MS_STATE_DATA;
+			if (run.state == MS_STATE_DATA) {
+				*ret_run = (struct planned){run.base, run.size, plan->walked};
+				plan->walked += run.size;
+				return 1;
+			}
+			pass_over(plan, &run);
+		}
+		if (!plan->in_region && !enter_region(plan))
+			return 0;
+		if (!clip_region(plan, &size))
+			continue;
+		r = fetch_runs(plan, size);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* The same from the frozen plan, if there is one. */
+static int next_run(struct plan *plan, struct planned *ret_run)
+{
+	if (!plan->is_frozen)
+		return walk_run(plan, ret_run);
+	if (plan->frozen_next == plan->frozen.count)
+		return 0;
+	*ret_run = plan->frozen.data[plan->frozen_next++];
+	return 1;
+}
+
+/* Learns of the stretch up to an address, or to its end. */
+static int extend(struct plan *plan, uint64_t upto)
+{
+	while (!plan->closed && plan->end < upto) {
+		struct planned run;
+		int r = next_run(plan, &run);
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			plan->closed = true;
+		else if (run.base == plan->end)
+			plan->end += run.size;
+		else {
+			plan->closed = true;
+			plan->pending = run;
+		}
+	}
+	return 0;
+}
+
+/* Begins the next stretch; returns 1, 0 at the end, or a negative status. */
+static int begin_stretch(struct plan *plan)
+{
+	struct planned run = plan->pending;
+
+	plan->pending = (struct planned){0};
+	if (!run.size) {
+		int r = next_run(plan, &run);
+
+		if (r <= 0)
+			return r;
+	}
+	plan->position = run.position;
+	plan->base = plan->next = run.base;
+	plan->end = run.base + run.size;
+	plan->closed = false;
+	return 1;
+}
+
+int plan_freeze(struct plan *plan, uint64_t *ret_end)
+{
+	uint64_t total = 0, end = 0;
+	struct planned run;
+	int r;
+
+	while ((r = walk_run(plan, &run)) > 0) {
+		uint64_t left = plan->bytes_max - total;
+
+		if (run.size > left) {
+			coverage_add(plan->coverage, run.base + left, run.size - left, MS_STATE_LIMIT);
+			run.size = left;
+		}
+		if (run.size && !vec_push(&plan->frozen, run))
+			return err_nomem();
+		total += run.size;
+		if (run.size)
+			end = run.position + run.size;
+	}
+	if (r < 0)
+		return r;
+	plan->is_frozen = true;
+	*ret_end = end;
+	return 0;
+}
+
+void plan_done(struct plan *plan)
+{
+	if (plan)
+		free(plan->frozen.data);
+	free(plan);
+}
+
+int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, struct chunk *ret_chunk)
+{
+	uint64_t left = plan->bytes_max - plan->handed_out;
+	int r = 0;
+
+	if (!left) {
+		plan_abandon(plan, MS_STATE_LIMIT);
+		return 0;
+	}
+	/* Further than needed, so that a stretch that ends just there is seen to end. */
+	r = extend(plan, plan->next + fresh + after + 1);
+	if (r == 0 && plan->next == plan->end) {
+		r = begin_stretch(plan);
+		if (r <= 0)
+			return r;
+		r = extend(plan, plan->next + fresh + after + 1);
+	}
+	if (r < 0)
+		return r;
+	fresh = (size_t)min_u64(min_u64(fresh, left), plan->end - plan->next);
+	*ret_chunk = (struct chunk){
+		.base = plan->next,
+		.fresh = fresh,
+		.before = (size_t)min_u64(before, plan->next - plan->base),
+		.after = (size_t)min_u64(after, plan->end - plan->next - fresh),
+		.position = plan->position,
+	};
+	plan->next += fresh;
+	plan->position += fresh;
+	plan->handed_out += fresh;
+	return 1;
+}
+
+/* The rest of the regions without asking which pages hold data: quick, whatever is left. */
+static void abandon_regions(struct plan *plan, enum ms_state why)
+{
+	for (; plan->run < plan->run_count; plan->run++) {
+		struct run run = plan->runs[plan->run];
+
+		coverage_add(plan->coverage, run.base, run.size,
+			run.state == MS_STATE_DATA ? why : run.state);
+	}
+	while (plan->in_region || enter_region(plan)) {
+		uint64_t size;
+
+		if (!clip_region(plan, &size))
+			continue;
+		coverage_add(plan->coverage, plan->at, size, why);
+		plan->at += size;
+	}
+}
+
+void plan_abandon(struct plan *plan, enum ms_state why)
+{
+	struct planned run;
+
+	coverage_add(plan->coverage, plan->next, plan->end - plan->next, why);
+	coverage_add(plan->coverage, plan->pending.base, plan->pending.size, why);
+	plan->next = plan->end;
+	plan->pending = (struct planned){0};
+	plan->closed = true;
+	for (; plan->frozen_next < plan->frozen.count; plan->frozen_next++) {
+		run = plan->frozen.data[plan->frozen_next];
+		coverage_add(plan->coverage, run.base, run.size, why);
+	}
+	plan->is_frozen = false;
+	/* A byte limit leaves time to tell what holds no data; a deadline does not. */
+	while (why == MS_STATE_LIMIT && next_run(plan, &run) > 0)
+		coverage_add(plan->coverage, run.base, run.size, why);
+	abandon_regions(plan, why);
+}

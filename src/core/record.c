@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The schemas: what each type of record is called and which columns it has. They are a promise
+ * to scripts (docs/records.md): columns may be added at the end, never renamed or moved.
+ */
+#include "core/record.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define SCHEMA(name, columns)                                                                      \
+	const struct ms_schema ms_schema_##name = {#name, ARRAY_SIZE(columns), columns};           \
+	_Static_assert(ARRAY_SIZE(columns) <= MS_COLUMNS_MAX, #name " has too many columns")
+
+static const struct ms_column process_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"ppid", MS_TYPE_U64},
+	{"name", MS_TYPE_TEXT},
+	{"exe", MS_TYPE_TEXT},
+	{"cmdline", MS_TYPE_TEXT},
+	{"user", MS_TYPE_TEXT},
+	{"started", MS_TYPE_TIME},
+	{"arch", MS_TYPE_TEXT},
+	{"rss", MS_TYPE_U64},
+	{"system", MS_TYPE_BOOL},
+	{"kernel", MS_TYPE_BOOL},
+	{"exe_deleted", MS_TYPE_BOOL},
+};
+SCHEMA(process, process_columns);
+
+static const struct ms_column region_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"process", MS_TYPE_TEXT},
+	{"start", MS_TYPE_ADDRESS},
+	{"end", MS_TYPE_ADDRESS},
+	{"size", MS_TYPE_U64},
+	{"perm", MS_TYPE_TEXT},
+	{"kind", MS_TYPE_TEXT},
+	{"path", MS_TYPE_TEXT},
+	{"offset", MS_TYPE_U64},
+	{"resident", MS_TYPE_U64},
+	{"device", MS_TYPE_TEXT},
+	{"inode", MS_TYPE_U64},
+	{"deleted", MS_TYPE_BOOL},
+	{"device_memory", MS_TYPE_BOOL},
+	{"anonymous", MS_TYPE_BOOL},
+};
+SCHEMA(region, region_columns);
+
+static const struct ms_column module_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"process", MS_TYPE_TEXT},
+	{"base", MS_TYPE_ADDRESS},
+	{"size", MS_TYPE_U64},
+	{"path", MS_TYPE_TEXT},
+	{"name", MS_TYPE_TEXT},
+	{"version", MS_TYPE_TEXT},
+	{"build_id", MS_TYPE_TEXT},
+};
+SCHEMA(module, module_columns);
+
+static const struct ms_column hit_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"process", MS_TYPE_TEXT},
+	{"address", MS_TYPE_ADDRESS},
+	{"size", MS_TYPE_U64},
+	{"pattern", MS_TYPE_TEXT},
+	{"bytes", MS_TYPE_BYTES},
+	{"context", MS_TYPE_BYTES},
+	{"context_before", MS_TYPE_U64},
+	{"region_start", MS_TYPE_ADDRESS},
+	{"region_end", MS_TYPE_ADDRESS},
+	{"perm", MS_TYPE_TEXT},
+	{"kind", MS_TYPE_TEXT},
+	{"path", MS_TYPE_TEXT},
+	{"module", MS_TYPE_TEXT},
+	{"module_offset", MS_TYPE_U64},
+};
+SCHEMA(hit, hit_columns);
+
+static const struct ms_column gap_columns[] = {
+	{"start", MS_TYPE_ADDRESS},
+	{"end", MS_TYPE_ADDRESS},
+	{"reason", MS_TYPE_TEXT},
+};
+SCHEMA(gap, gap_columns);
+
+static const struct ms_column coverage_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"process", MS_TYPE_TEXT},
+	{"total", MS_TYPE_U64},
+	{"filtered", MS_TYPE_U64},
+	{"absent", MS_TYPE_U64},
+	{"read", MS_TYPE_U64},
+	{"unreadable", MS_TYPE_U64},
+	{"skipped", MS_TYPE_U64},
+	{"status", MS_TYPE_TEXT},
+	{"gaps", MS_TYPE_LIST},
+	{"gaps_dropped", MS_TYPE_U64},
+};
+SCHEMA(coverage, coverage_columns);
+
+static const struct ms_column error_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"what", MS_TYPE_TEXT},
+	{"why", MS_TYPE_TEXT},
+};
+SCHEMA(error, error_columns);
+
+static const struct ms_column check_columns[] = {
+	{"name", MS_TYPE_TEXT},
+	{"status", MS_TYPE_TEXT},
+	{"detail", MS_TYPE_TEXT},
+	{"remedy", MS_TYPE_TEXT},
+};
+SCHEMA(check, check_columns);
+
+struct ms_value value_u64(uint64_t u)
+{
+	return (struct ms_value){.present = true, .v.u = u};
+}
+
+struct ms_value value_unknown(void)
+{
+	return (struct ms_value){.present = false};
+}
+
+struct ms_value value_bool(bool b)
+{
+	return value_u64(b);
+}
+
+struct ms_value value_time(int64_t seconds)
+{
+	return (struct ms_value){.present = seconds != 0, .v.i = seconds};
+}
+
+struct ms_value value_text(const char *text)
+{
+	return text ? value_bytes(text, strlen(text)) : value_unknown();
+}
+
+struct ms_value value_bytes(const void *data, size_t size)
+{
+	return (struct ms_value){.present = true, .v.data = data, .size = size};
+}
+
+/* The text of "rwxp" for each combination, so that records can borrow it. */
+static const char *perm_text(unsigned perm)
+{
+	static const char texts[16][5] = {"---p", "r--p", "-w-p", "rw-p", "--xp", "r-xp", "-wxp",
+		"rwxp", "---s", "r--s", "-w-s", "rw-s", "--xs", "r-xs", "-wxs", "rwxs"};
+
+	return texts[perm & 15];
+}
+
+void ms_record_process(
+	const struct ms_process *process, struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_u64(process->ppid),
+		value_text(process->name),
+		value_text(process->exe),
+		value_text(process->cmdline),
+		value_text(process->user),
+		value_time(process->started),
+		value_text(process->arch),
+		value_u64(process->rss),
+		value_bool(process->system || process->kernel),
+		value_bool(process->kernel),
+		value_bool(process->exe_deleted),
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(process_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
+/* "08:01" as in /proc/PID/maps; the text lives in a static table of the calling thread. */
+static const char *device_text(const struct ms_region *region)
+{
+	static _Thread_local char text[24];
+
+	snprintf(text, sizeof(text), "%02x:%02x", region->dev_major, region->dev_minor);
+	return text;
+}
+
+void ms_record_region(const struct ms_process *process, const struct ms_region *region,
+	struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_text(process->name),
+		value_u64(region->base),
+		value_u64(region->base + region->size),
+		value_u64(region->size),
+		value_text(perm_text(region->perm)),
+		value_text(ms_kind_name(region->kind)),
+		value_text(region->path),
+		value_u64(region->offset),
+		region->resident == UINT64_MAX ? value_unknown() : value_u64(region->resident),
+		value_text(device_text(region)),
+		value_u64(region->inode),
+		value_bool(region->flags & MS_REGION_DELETED),
+		value_bool(region->flags & MS_REGION_DEVICE),
+		value_bool(region->flags & MS_REGION_ANONYMOUS),
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(region_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
+void ms_record_module(const struct ms_process *process, const struct ms_module *module,
+	struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_text(process->name),
+		value_u64(module->base),
+		value_u64(module->size),
+		value_text(module->path),
+		value_text(module->name),
+		*module->version ? value_text(module->version) : value_unknown(),
+		*module->build_id ? value_text(module->build_id) : value_unknown(),
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(module_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
+void ms_record_check(const struct ms_check *check, struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	const char *status = check->status > 0 ? "ok" : check->status == 0 ? "limited" : "missing";
+	const struct ms_value values[] = {
+		value_text(check->name),
+		value_text(status),
+		value_text(check->detail),
+		value_text(check->remedy),
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(check_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
+void record_hit(const struct ms_process *process, const struct ms_hit *hit,
+	const struct ms_region *region, const struct ms_module *module,
+	struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	bool context = hit->context;
+	struct ms_value unknown = value_unknown();
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_text(process->name),
+		value_u64(hit->address),
+		value_u64(hit->size),
+		value_text(hit->pattern),
+		value_bytes(hit->bytes, hit->bytes_size),
+		context ? value_bytes(hit->context, hit->context_size) : unknown,
+		context ? value_u64(hit->context_before) : unknown,
+		region ? value_u64(region->base) : unknown,
+		region ? value_u64(region->base + region->size) : unknown,
+		region ? value_text(perm_text(region->perm)) : unknown,
+		region ? value_text(ms_kind_name(region->kind)) : unknown,
+		region ? value_text(region->path) : unknown,
+		module ? value_text(module->name) : unknown,
+		module ? value_u64(hit->address - module->base) : unknown,
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(hit_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
+int sink_error(const struct ms_sink *sink, uint32_t pid, const char *what, const char *why)
+{
+	const struct ms_value values[] = {value_u64(pid), value_text(what), value_text(why)};
+	struct ms_record record = {&ms_schema_error, values};
+
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+}
+
+int ms_sink_coverage(const struct ms_sink *sink, const struct ms_process *process,
+	const struct ms_coverage *coverage)
+{
+	enum { GAP_COLUMNS = ARRAY_SIZE(gap_columns) };
+	AUTO_FREE struct ms_value(*gap_values)[GAP_COLUMNS] =
+		calloc(coverage->gap_count + 1, sizeof(*gap_values));
+	AUTO_FREE struct ms_record *gaps = calloc(coverage->gap_count + 1, sizeof(*gaps));
+
+	if (!gap_values || !gaps)
+		return err_nomem();
+	for (size_t i = 0; i < coverage->gap_count; i++) {
+		const struct ms_gap *gap = &coverage->gaps[i];
+
+		gap_values[i][0] = value_u64(gap->base);
+		gap_values[i][1] = value_u64(gap->base + gap->size);
+		gap_values[i][2] = value_text(ms_state_name(gap->state));
+		gaps[i] = (struct ms_record){&ms_schema_gap, gap_values[i]};
+	}
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_text(process->name),
+		value_u64(coverage->total),
+		value_u64(coverage->filtered),
+		value_u64(coverage->absent),
+		value_u64(coverage->read),
+		value_u64(coverage->unreadable),
+		value_u64(coverage->skipped),
+		value_text(coverage->partial ? "partial" : "complete"),
+		{.present = true, .v.items = gaps, .size = coverage->gap_count},
+		value_u64(coverage->gaps_dropped),
+	};
+	struct ms_record record = {&ms_schema_coverage, values};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(coverage_columns), "one value a column");
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Values for records, one small constructor a type. */
+#ifndef MS_CORE_RECORD_H
+#define MS_CORE_RECORD_H
+
+#include "memsift.h"
+
+#include "core/engine.h"
+
+struct ms_value value_u64(uint64_t u);
+struct ms_value value_unknown(void);
+struct ms_value value_bool(bool b);
+struct ms_value value_time(int64_t seconds); /* unknown for 0 */
+struct ms_value value_text(const char *text); /* unknown for NULL */
+struct ms_value value_bytes(const void *data, size_t size);
+
+/* A hit with the region and module it lies in, either of which may be NULL. */
+void record_hit(const struct ms_process *process, const struct ms_hit *hit,
+	const struct ms_region *region, const struct ms_module *module,
+	struct ms_value ret_values[MS_COLUMNS_MAX]);
+
+/* Hands an error record to a sink. */
+int sink_error(const struct ms_sink *sink, uint32_t pid, const char *what, const char *why);
+
+#endif

@@ -1,0 +1,746 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Scheduling. Workers take chunks of the first target that has any left, opening the next target
+ * when they find none; results wait in their target's queue until their turn, and whichever
+ * worker completes the front of the line hands it out. Own memory is bounded: a worker whose
+ * hits pile up waits for its turn, and no chunk is begun far ahead of the front.
+ */
+#include "core/scan.h"
+
+#include "base/err.h"
+#include "base/os.h"
+#include "core/plan.h"
+#include "core/reader.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+enum {
+	RESULT_MAX = 1 << 20,	/* bytes of hits in one chunk before its worker waits for its turn */
+	PENDING_MAX = 16 << 20, /* bytes of hits that wait for their turn in all */
+	TICK_NS = 50 * 1000 * 1000,
+};
+
+enum slot_state { SLOT_CLOSED, SLOT_OPENING, SLOT_OPEN, SLOT_PLANNED, SLOT_FAILED, SLOT_DONE };
+
+/* The hits of one chunk. */
+struct result {
+	struct result *next;
+	uint64_t number; /* of the chunk within its target */
+	VEC(struct ms_hit) hits;
+	struct arena bytes;
+	int status;
+};
+
+/* A target. */
+struct slot {
+	enum slot_state state;
+	int status; /* why it could not be opened, and the text */
+	char *error;
+	struct ms_source *src;
+	struct plan *plan;
+	struct coverage coverage;
+	uint64_t handed_out, emitted; /* chunks */
+	uint64_t accounted;	      /* bytes, for progress */
+	struct result *pending;	      /* ascending by number */
+};
+
+enum stop { STOP_NOT, STOP_HITS, STOP_BYTES, STOP_DEADLINE, STOP_CANCELLED, STOP_FAULT };
+
+struct run_state {
+	const struct scan *scan;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct slot *slots;
+	size_t first;	      /* the target at the front of the line */
+	size_t next_closed;   /* the first target nobody has opened */
+	size_t open_count;
+	bool emitting;	      /* someone is handing out results */
+	enum stop stop;
+	int status;	      /* with STOP_FAULT */
+	char error[ERR_TEXT_MAX];
+	size_t pending_bytes;
+	uint64_t hits, bytes_planned, bytes_done, bytes_total;
+	uint64_t deadline_ns; /* UINT64_MAX for none */
+	size_t before, after;
+	unsigned threads, running;
+	struct result *spare;
+};
+
+struct worker {
+	struct run_state *state;
+	struct reader reader;
+	struct slot *read_slot; /* whose source the reader reads */
+	struct slot *slot;
+	struct chunk chunk;
+	struct result *result;
+	uint8_t *buffer, *data; /* data: where chunk.base is read to */
+	void *scratch;
+	struct ms_emit emit;
+	struct coverage coverage; /* of the chunk */
+	const struct ms_span *span;
+};
+
+static void result_free(struct result *result)
+{
+	if (!result)
+		return;
+	free(result->hits.data);
+	arena_done(&result->bytes);
+	free(result);
+}
+
+static void stop_with(struct run_state *state, enum stop stop)
+{
+	if (state->stop == STOP_NOT)
+		state->stop = stop;
+	pthread_cond_broadcast(&state->changed);
+}
+
+/* Keeps the thread's error text: the caller of scan_run() is another thread. */
+static void stop_fault(struct run_state *state, int status)
+{
+	if (state->stop != STOP_FAULT) {
+		state->status = status;
+		snprintf(state->error, sizeof(state->error), "%s", ms_error());
+		state->stop = STOP_FAULT;
+	}
+	pthread_cond_broadcast(&state->changed);
+}
+
+/* ---- Handing out results, in order ------------------------------------------------------ */
+
+/* Called unlocked by the one thread that has `emitting`. */
+static int hand_out_hits(struct run_state *state, size_t index, struct result *result)
+{
+	const struct scan *scan = state->scan;
+	uint64_t max = scan->job->hits_max ? scan->job->hits_max : UINT64_MAX;
+
+	for (size_t i = 0; i < result->hits.count && state->hits < max; i++) {
+		int r = scan->hit(scan->ctx, index, state->slots[index].src, &result->hits.data[i]);
+
+		if (r < 0)
+			return r;
+		state->hits++;
+	}
+	result->hits.count = 0;
+	arena_reset(&result->bytes);
+	return 0;
+}
+
+static int finish_slot(struct run_state *state, size_t index)
+{
+	const struct scan *scan = state->scan;
+	struct slot *slot = &state->slots[index];
+	bool failed = slot->state == SLOT_FAILED;
+	int r;
+
+	coverage_finish(&slot->coverage);
+	r = slot->coverage.failed ? err_nomem() : 0;
+	if (r == 0)
+		r = scan->done(scan->ctx, index, slot->src, &slot->coverage,
+			failed ? slot->status : 0, slot->error);
+	else
+		ms_source_free(slot->src);
+	coverage_done(&slot->coverage);
+	plan_done(slot->plan);
+	free(slot->error);
+	slot->plan = NULL;
+	slot->error = NULL;
+	slot->src = NULL;
+	return r;
+}
+
+static bool slot_complete(const struct slot *slot)
+{
+	return slot->state == SLOT_FAILED ||
+	       (slot->state == SLOT_PLANNED && slot->emitted == slot->handed_out);
+}
+
+/* Takes the result whose turn it is, or returns NULL. */
+static struct result *take_result(struct run_state *state, struct slot *slot)
+{
+	struct result *result = slot->pending;
+
+	if (!result || result->number != slot->emitted)
+		return NULL;
+	slot->pending = result->next;
+	state->pending_bytes -= result->bytes.total;
+	return result;
+}
+
+/* Hands out what is at the front of the line; locked. */
+static void drain(struct run_state *state)
+{
+	if (state->emitting)
+		return;
+	state->emitting = true;
+	while (state->first < state->scan->target_count) {
+		struct slot *slot = &state->slots[state->first];
+		struct result *result = take_result(state, slot);
+		int r;
+
+		if (!result && !slot_complete(slot))
+			break;
+		pthread_mutex_unlock(&state->lock);
+		r = result ? hand_out_hits(state, state->first, result)
+			   : finish_slot(state, state->first);
+		pthread_mutex_lock(&state->lock);
+		if (r < 0)
+			stop_fault(state, r);
+		if (result) {
+			slot->emitted++;
+			result->next = state->spare;
+			state->spare = result;
+		} else {
+			if (slot->state == SLOT_PLANNED)
+				state->open_count--;
+			slot->state = SLOT_DONE;
+			state->first++;
+		}
+		if (state->scan->job->hits_max && state->hits >= state->scan->job->hits_max)
+			stop_with(state, STOP_HITS);
+	}
+	state->emitting = false;
+	pthread_cond_broadcast(&state->changed);
+}
+
+static bool at_front(const struct run_state *state, const struct slot *slot, uint64_t number)
+{
+	return &state->slots[state->first] == slot && slot->emitted == number && !state->emitting;
+}
+
+/* A chunk with very many hits: waits for its turn and hands out what it has so far. */
+static int hand_out_early(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	int r;
+
+	pthread_mutex_lock(&state->lock);
+	while (!at_front(state, worker->slot, worker->result->number) && state->stop == STOP_NOT)
+		pthread_cond_wait(&state->changed, &state->lock);
+	if (state->stop != STOP_NOT) {
+		pthread_mutex_unlock(&state->lock);
+		return MS_ERR_STOPPED;
+	}
+	state->emitting = true;
+	pthread_mutex_unlock(&state->lock);
+	r = hand_out_hits(state, (size_t)(worker->slot - state->slots), worker->result);
+	pthread_mutex_lock(&state->lock);
+	state->emitting = false;
+	if (r < 0)
+		stop_fault(state, r);
+	if (state->scan->job->hits_max && state->hits >= state->scan->job->hits_max)
+		stop_with(state, STOP_HITS);
+	r = state->stop == STOP_NOT ? 0 : MS_ERR_STOPPED;
+	pthread_cond_broadcast(&state->changed);
+	pthread_mutex_unlock(&state->lock);
+	return r;
+}
+
+static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
+{
+	struct worker *worker = (struct worker *)((char *)emit - offsetof(struct worker, emit));
+	struct result *result = worker->result;
+	const struct ms_span *span = worker->span;
+	size_t context = worker->state->scan->context;
+	struct ms_hit kept = *hit;
+
+	if (context) {
+		size_t at = (size_t)(hit->address - span->address);
+		size_t back = (size_t)min_u64(context, at + span->before);
+		size_t shown = (size_t)min_u64(hit->size, MS_CONTEXT_MAX);
+		size_t size = (size_t)min_u64(back + shown + context, back + span->size - at);
+
+		kept.context = arena_alloc(&result->bytes, size);
+		if (!kept.context)
+			return err_nomem();
+		memcpy((void *)kept.context, span->data + at - back, size);
+		kept.context_size = size;
+		kept.context_before = back;
+	}
+	if (hit->bytes_size) {
+		kept.bytes = arena_alloc(&result->bytes, hit->bytes_size);
+		if (!kept.bytes)
+			return err_nomem();
+		memcpy((void *)kept.bytes, hit->bytes, hit->bytes_size);
+	}
+	if (!vec_push(&result->hits, kept))
+		return err_nomem();
+	if (result->bytes.total + result->hits.count * sizeof(kept) > RESULT_MAX)
+		return hand_out_early(worker);
+	return 0;
+}
+
+/* ---- Taking chunks ---------------------------------------------------------------------- */
+
+static uint64_t region_estimate(const struct run_state *state, const struct ms_source *src)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < src->regions.items.count; i++) {
+		const struct ms_region *region = &src->regions.items.data[i];
+
+		if (ms_filter_match(state->scan->filter, region))
+			sum += min_u64(region->resident, region->size);
+	}
+	return sum;
+}
+
+static int freeze_slot(struct run_state *state, size_t index, struct slot *slot)
+{
+	const struct scan *scan = state->scan;
+	uint64_t end;
+	int r;
+
+	if (!scan->planned)
+		return 0;
+	slot->coverage.keep_absent = true;
+	r = plan_freeze(slot->plan, &end);
+	if (r == 0)
+		r = scan->planned(scan->ctx, index, slot->src, &slot->coverage, end);
+	return r;
+}
+
+/* Opens a target; called unlocked, the slot is SLOT_OPENING. */
+static int open_slot(struct run_state *state, size_t index, struct slot *slot)
+{
+	const struct ms_job *job = state->scan->job;
+	int r = state->scan->open(state->scan->ctx, index, &slot->src);
+
+	if (r == 0)
+		r = source_refresh(slot->src);
+	if (r == 0 && !(slot->plan = malloc(sizeof(*slot->plan))))
+		r = err_nomem();
+	if (r == 0) {
+		plan_init(slot->plan, slot->src, state->scan->filter, &slot->coverage,
+			job->process_bytes_max ? job->process_bytes_max : UINT64_MAX);
+		r = freeze_slot(state, index, slot);
+	}
+	if (r < 0)
+		slot->error = strdup(ms_error());
+	return r;
+}
+
+static void open_next(struct run_state *state)
+{
+	size_t index = state->next_closed++;
+	struct slot *slot = &state->slots[index];
+	int r;
+
+	slot->state = SLOT_OPENING;
+	state->open_count++;
+	pthread_mutex_unlock(&state->lock);
+	r = open_slot(state, index, slot);
+	pthread_mutex_lock(&state->lock);
+	slot->status = r;
+	slot->state = r < 0 ? SLOT_FAILED : SLOT_OPEN;
+	if (r < 0)
+		state->open_count--;
+	else
+		state->bytes_total += region_estimate(state, slot->src);
+	drain(state);
+	pthread_cond_broadcast(&state->changed);
+}
+
+static size_t bytes_left(const struct run_state *state)
+{
+	uint64_t max = state->scan->job->bytes_max;
+
+	return max ? (size_t)min_u64(SCAN_CHUNK, max - state->bytes_planned) : SCAN_CHUNK;
+}
+
+/* Cuts the next chunk of an open target; false when it has none left. Locked. */
+static bool take_chunk(struct worker *worker, struct slot *slot)
+{
+	struct run_state *state = worker->state;
+	int r = plan_next(slot->plan, bytes_left(state), state->before, state->after, &worker->chunk);
+
+	if (r == 1) {
+		worker->slot = slot;
+		worker->result->number = slot->handed_out++;
+		state->bytes_planned += worker->chunk.fresh;
+		return true;
+	}
+	if (r == MS_ERR_GONE) {
+		/* The process went while its pages were being counted. */
+		slot->coverage.sums.gone = true;
+		plan_abandon(slot->plan, MS_STATE_VANISHED);
+	} else if (r < 0) {
+		stop_fault(state, r);
+	}
+	slot->state = SLOT_PLANNED;
+	drain(state);
+	return false;
+}
+
+/* The front of the line may always go on, or nothing would ever drain. */
+static bool must_wait(const struct run_state *state, const struct slot *slot)
+{
+	return state->pending_bytes > PENDING_MAX &&
+	       !(&state->slots[state->first] == slot && slot->emitted == slot->handed_out);
+}
+
+static void check_limits(struct run_state *state)
+{
+	const struct ms_job *job = state->scan->job;
+
+	if (os_clock_ns() >= state->deadline_ns)
+		stop_with(state, STOP_DEADLINE);
+	if (job->cancelled && job->cancelled(job->ctx))
+		stop_with(state, STOP_CANCELLED);
+	if (job->bytes_max && state->bytes_planned >= job->bytes_max)
+		stop_with(state, STOP_BYTES);
+}
+
+/* Finds work for a worker; false when there will be no more. Locked. */
+static bool next_chunk(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+
+	for (;;) {
+		bool waiting = false;
+
+		check_limits(state);
+		if (state->stop != STOP_NOT)
+			return false;
+		for (size_t i = state->first; i < state->next_closed; i++) {
+			struct slot *slot = &state->slots[i];
+
+			if (slot->state == SLOT_OPEN && must_wait(state, slot)) {
+				waiting = true;
+				break;
+			}
+			if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
+				return true;
+			waiting |= slot->state == SLOT_OPENING;
+		}
+		if (state->stop != STOP_NOT)
+			continue;
+		if (!waiting && state->next_closed < state->scan->target_count &&
+			state->open_count < 2 * state->threads + 2)
+			open_next(state);
+		else if (waiting || state->next_closed < state->scan->target_count)
+			pthread_cond_wait(&state->changed, &state->lock);
+		else
+			return false;
+	}
+}
+
+/* ---- Working on a chunk ----------------------------------------------------------------- */
+
+static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
+{
+	struct worker *worker = ctx;
+	const struct ms_engine *engine = worker->state->scan->engine;
+	const struct chunk *chunk = &worker->chunk;
+	uint64_t first = max_u64(base, chunk->base);
+	uint64_t last = min_u64(base + size, chunk->base + chunk->fresh);
+	struct ms_span span;
+
+	if (first >= last)
+		return 0;
+	coverage_add(&worker->coverage, first, last - first, state);
+	if (state != MS_STATE_DATA)
+		return 0;
+	span = (struct ms_span){
+		.data = worker->data + (first - chunk->base),
+		.size = (size_t)(base + size - first),
+		.fresh = (size_t)(last - first),
+		.before = (size_t)(first - base),
+		.address = first,
+		.position = chunk->position + (first - chunk->base),
+	};
+	worker->span = &span;
+	return engine->ops->span(engine, worker->scratch, &span, &worker->emit);
+}
+
+/* Adds the chunk's account to its target's; locked. */
+static void merge_coverage(struct slot *slot, struct coverage *chunk)
+{
+	slot->coverage.sums.read += chunk->sums.read;
+	for (size_t i = 0; i < chunk->gaps.count; i++)
+		coverage_add(&slot->coverage, chunk->gaps.data[i].base, chunk->gaps.data[i].size,
+			chunk->gaps.data[i].state);
+	slot->coverage.sums.absent += chunk->sums.absent;
+	slot->coverage.failed |= chunk->failed;
+	chunk->sums = (struct ms_coverage){0};
+	chunk->gaps.count = 0;
+}
+
+static void queue_result(struct run_state *state, struct slot *slot, struct result *result)
+{
+	struct result **at = &slot->pending;
+
+	while (*at && (*at)->number < result->number)
+		at = &(*at)->next;
+	result->next = *at;
+	*at = result;
+	state->pending_bytes += result->bytes.total;
+}
+
+static void work_chunk(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	struct slot *slot = worker->slot;
+	const struct chunk *chunk = &worker->chunk;
+	uint64_t start = chunk->base - chunk->before;
+	uint64_t done;
+	int r;
+
+	if (worker->read_slot != slot) {
+		reader_done(&worker->reader);
+		reader_init(&worker->reader, slot->src);
+		worker->read_slot = slot;
+	}
+	r = reader_read(&worker->reader, start, worker->data - chunk->before,
+		chunk->before + chunk->fresh + chunk->after, work_piece, worker);
+	pthread_mutex_lock(&state->lock);
+	slot->coverage.sums.gone |= worker->reader.gone;
+	done = worker->coverage.sums.read + worker->coverage.sums.absent +
+	       worker->coverage.sums.unreadable + worker->coverage.sums.skipped;
+	/* Stopped in the middle: the rest of the chunk was read but not looked at. */
+	if (done < chunk->fresh)
+		coverage_add(&worker->coverage, chunk->base + done, chunk->fresh - done,
+			state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED
+				? MS_STATE_DEADLINE
+				: MS_STATE_LIMIT);
+	merge_coverage(slot, &worker->coverage);
+	state->bytes_done += chunk->fresh;
+	if (r < 0 && r != MS_ERR_STOPPED)
+		stop_fault(state, r);
+	queue_result(state, slot, worker->result);
+	worker->result = NULL;
+	drain(state);
+	pthread_mutex_unlock(&state->lock);
+}
+
+static struct result *take_spare(struct run_state *state)
+{
+	struct result *result = state->spare;
+
+	if (!result)
+		return calloc(1, sizeof(*result));
+	state->spare = result->next;
+	return result;
+}
+
+static int worker_init(struct worker *worker, struct run_state *state)
+{
+	const struct ms_engine_ops *ops = state->scan->engine->ops;
+	size_t before = (size_t)align_up(state->before, 64);
+
+	*worker = (struct worker){.state = state, .emit = {keep_hit}};
+	worker->buffer = malloc(before + SCAN_CHUNK + state->after + 64);
+	worker->scratch = calloc(1, ops->scratch_size ? ops->scratch_size : 1);
+	if (!worker->buffer || !worker->scratch)
+		return err_nomem();
+	worker->data = (uint8_t *)align_up((uintptr_t)worker->buffer, 64) + before;
+	return 0;
+}
+
+static void worker_done(struct worker *worker)
+{
+	reader_done(&worker->reader);
+	coverage_done(&worker->coverage);
+	result_free(worker->result);
+	free(worker->scratch);
+	free(worker->buffer);
+}
+
+static void *worker_main(void *ctx)
+{
+	struct run_state *state = ctx;
+	struct worker worker;
+	int r = worker_init(&worker, state);
+
+	pthread_mutex_lock(&state->lock);
+	if (r < 0)
+		stop_fault(state, r);
+	for (;;) {
+		if (!worker.result && !(worker.result = take_spare(state))) {
+			stop_fault(state, err_nomem());
+			break;
+		}
+		if (!next_chunk(&worker))
+			break;
+		pthread_mutex_unlock(&state->lock);
+		work_chunk(&worker);
+		pthread_mutex_lock(&state->lock);
+	}
+	state->running--;
+	pthread_cond_broadcast(&state->changed);
+	pthread_mutex_unlock(&state->lock);
+	worker_done(&worker);
+	return NULL;
+}
+
+/* ---- Running it all --------------------------------------------------------------------- */
+
+static void report_progress(struct run_state *state)
+{
+	const struct ms_job *job = state->scan->job;
+	struct ms_progress progress = {
+		.bytes_done = state->bytes_done,
+		.bytes_total = max_u64(state->bytes_total, state->bytes_done),
+		.hits = state->hits,
+		.targets_done = state->first,
+		.targets_total = state->scan->target_count,
+	};
+
+	if (!job->progress)
+		return;
+	pthread_mutex_unlock(&state->lock);
+	job->progress(job->ctx, &progress);
+	pthread_mutex_lock(&state->lock);
+}
+
+/* Waits for the workers; wakes now and then for the deadline and for progress. */
+static void supervise(struct run_state *state)
+{
+	uint64_t reported = os_clock_ns();
+
+	pthread_mutex_lock(&state->lock);
+	while (state->running) {
+		struct timespec until;
+		uint64_t now = os_clock_ns(), wake = now + TICK_NS;
+
+		until = (struct timespec){
+			(time_t)(wake / 1000000000), (long)(wake % 1000000000)};
+		pthread_cond_timedwait(&state->changed, &state->lock, &until);
+		check_limits(state);
+		if (now - reported >= 2 * TICK_NS) {
+			reported = now;
+			report_progress(state);
+		}
+	}
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* Accounts for what a stop left undone, target by target. */
+static int wind_up(struct run_state *state)
+{
+	bool late = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED;
+	enum ms_state why = late ? MS_STATE_DEADLINE : MS_STATE_LIMIT;
+	int r = state->stop == STOP_FAULT ? state->status : 0;
+
+	for (; state->first < state->scan->target_count; state->first++) {
+		struct slot *slot = &state->slots[state->first];
+		int r_slot;
+
+		while (slot->pending) {
+			struct result *next = slot->pending->next;
+
+			/* With a fault nothing more is handed out. */
+			if (r == 0)
+				r = hand_out_hits(state, state->first, slot->pending);
+			result_free(slot->pending);
+			slot->pending = next;
+		}
+		if (slot->state == SLOT_OPEN)
+			plan_abandon(slot->plan, why);
+		if (slot->state == SLOT_CLOSED) {
+			slot->state = SLOT_FAILED;
+			slot->status = late ? MS_ERR_TIMEOUT : MS_ERR_STOPPED;
+			slot->error = strdup(late ? "not reached before the end of the job"
+						  : "not reached: a limit ended the job");
+		}
+		if (r < 0) {
+			/* Only let go of it. */
+			ms_source_free(slot->src);
+			coverage_done(&slot->coverage);
+			plan_done(slot->plan);
+			free(slot->error);
+			continue;
+		}
+		r_slot = finish_slot(state, state->first);
+		r = r_slot < 0 ? r_slot : r;
+	}
+	return r;
+}
+
+static int start_workers(struct run_state *state, pthread_t *threads)
+{
+	unsigned started = 0;
+	int e = 0;
+
+	state->running = state->threads;
+	while (started < state->threads &&
+		(e = pthread_create(&threads[started], NULL, worker_main, state)) == 0)
+		started++;
+	if (started < state->threads) {
+		pthread_mutex_lock(&state->lock);
+		state->running -= state->threads - started;
+		pthread_mutex_unlock(&state->lock);
+		state->threads = started;
+	}
+	return started ? 0 : err_errno(MS_ERR_MEMORY, e, "cannot start a thread");
+}
+
+static int run_workers(struct run_state *state)
+{
+	pthread_t threads[SCAN_THREADS_MAX];
+	int r = start_workers(state, threads);
+
+	if (r < 0)
+		return r;
+	supervise(state);
+	for (unsigned i = 0; i < state->threads; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+static void state_init(struct run_state *state, const struct scan *scan)
+{
+	pthread_condattr_t attr;
+	const struct ms_job *job = scan->job;
+
+	*state = (struct run_state){.scan = scan, .deadline_ns = UINT64_MAX};
+	if (job->timeout_ns && !add_u64(os_clock_ns(), job->timeout_ns, &state->deadline_ns))
+		state->deadline_ns = UINT64_MAX;
+	state->threads = job->threads ? job->threads : os_core_count();
+	if (state->threads > SCAN_THREADS_MAX)
+		state->threads = SCAN_THREADS_MAX;
+	state->before = max_u64(engine_behind(scan->engine), scan->context);
+	state->after = max_u64(engine_overlap(scan->engine),
+		scan->context ? scan->context + MS_CONTEXT_MAX : 0);
+	pthread_mutex_init(&state->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&state->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void state_done(struct run_state *state)
+{
+	while (state->spare) {
+		struct result *next = state->spare->next;
+
+		result_free(state->spare);
+		state->spare = next;
+	}
+	pthread_cond_destroy(&state->changed);
+	pthread_mutex_destroy(&state->lock);
+	free(state->slots);
+}
+
+int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
+{
+	struct run_state state;
+	int r;
+
+	state_init(&state, scan);
+	state.slots = calloc(scan->target_count + 1, sizeof(*state.slots));
+	r = state.slots ? run_workers(&state) : err_nomem();
+	if (r == 0) {
+		r = wind_up(&state);
+		if (state.stop == STOP_FAULT)
+			r = err_set(state.status, "%s", state.error);
+	}
+	*ret_hit_limit = state.stop == STOP_HITS;
+	*ret_stopped = state.stop == STOP_CANCELLED;
+	state_done(&state);
+	return r;
+}

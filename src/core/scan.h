@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The only loop: targets x chunks x overlap x threads. Targets are opened as the loop comes to
+ * them; whatever the number of threads, hits come out by target and by ascending address.
+ */
+#ifndef MS_CORE_SCAN_H
+#define MS_CORE_SCAN_H
+
+#include "core/coverage.h"
+#include "core/engine.h"
+#include "core/filter.h"
+#include "core/host.h"
+
+enum {
+	SCAN_CHUNK = 512 * 1024,       /* fits a core's L2 cache, read and searched in one go */
+	SCAN_OVERLAP_MAX = 128 * 1024, /* more than any engine may ask for */
+	SCAN_THREADS_MAX = 256,
+};
+
+struct scan {
+	const struct ms_engine *engine;
+	const struct ms_filter *filter;
+	const struct ms_job *job;
+	size_t context;
+	size_t target_count;
+
+	/* Opens target number `index`; called once each, from any thread. */
+	int (*open)(void *ctx, size_t index, struct ms_source **ret_source);
+
+	/* In order, never two at once, from any thread: */
+	int (*hit)(void *ctx, size_t index, struct ms_source *src, const struct ms_hit *hit);
+
+	/*
+	 * The target is finished: its coverage, or the status and text of why it was not opened
+	 * (src is NULL then). The source is the callee's to free or keep.
+	 */
+	int (*done)(void *ctx, size_t index, struct ms_source *src, struct coverage *coverage,
+		int status, const char *error);
+
+	/*
+	 * NULL, or wants every target's plan made before its first chunk: told the position behind
+	 * its last byte. The coverage then keeps the stretches without data.
+	 */
+	int (*planned)(void *ctx, size_t index, struct ms_source *src,
+		const struct coverage *coverage, uint64_t end);
+	void *ctx;
+};
+
+/*
+ * Runs it. *ret_hit_limit tells that hits_max ended it, *ret_stopped that the cancel function
+ * did. Returns 0 or a negative status: of a callback, or MS_ERR_MEMORY.
+ */
+int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped);
+
+#endif

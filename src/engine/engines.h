@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every engine that ms_engine_new() can make.
+ *
+ * To add one:
+ *  1. Write src/engine/NAME.c with a `const struct ms_engine_ops NAME_engine`; core/engine.h is
+ *     the contract, bytes.c an example.
+ *  2. Add it to the list below and its file to meson.build.
+ *  3. Document its arguments at ms_engine_new() in memsift.h.
+ *  4. Add a seed table and a naive oracle to tests/prop/chunking.c.
+ */
+#ifndef MS_ENGINE_ENGINES_H
+#define MS_ENGINE_ENGINES_H
+
+#include "core/engine.h"
+
+extern const struct ms_engine_ops bytes_engine;
+
+static const struct ms_engine_ops *const engines[] = {
+	&bytes_engine,
+};
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ELF core: a page of header, the bytes at their positions, and behind them a section header,
+ * the program headers and the notes. The tables come last because what could be read is known
+ * only then. A PT_LOAD covers what the file really has; what could not be read is a PT_LOAD
+ * without file bytes, so that no debugger shows zeros in its place. Pages that were never touched
+ * read as zeros to their owner, too, and are holes of the file where they are few.
+ *
+ * When the file must be written from front to back (a hash, compression), the number of program
+ * headers is not known when the ELF header is written; it then says PN_XNUM, and the number is
+ * in the section header (System V gABI, e_phnum).
+ */
+#include "export/dump.h"
+
+#include "base/err.h"
+#include "export/file.h"
+
+#include <elf.h>
+
+enum { HEADER_SIZE = 4096, PAGE = 4096 };
+
+struct core_writer {
+	ms_file *file;
+	uint64_t end;	  /* position behind the last byte */
+	uint64_t written; /* position reached, when ordered */
+	uint64_t high;	  /* end of the last piece that came */
+	VEC(struct dump_piece) pieces;
+};
+
+static unsigned machine(const char *arch)
+{
+	static const struct {
+		const char *arch;
+		unsigned machine;
+	} machines[] = {{"x86_64", EM_X86_64}, {"i386", EM_X86_64}, {"aarch64", EM_AARCH64},
+		{"arm", EM_AARCH64}, {"riscv64", EM_RISCV}};
+
+	for (size_t i = 0; arch && i < ARRAY_SIZE(machines); i++)
+		if (strcmp(arch, machines[i].arch) == 0)
+			return machines[i].machine;
+	return EM_NONE;
+}
+
+static uint64_t tail_offset(const struct core_writer *core)
+{
+	return align_up(HEADER_SIZE + core->end, PAGE);
+}
+
+static void header_make(const struct dump *dump, uint64_t count, struct buf *out)
+{
+	const struct core_writer *core = dump->priv;
+	uint64_t tail = tail_offset(core);
+	bool extended = count >= PN_XNUM;
+
+	buf_add(out, ELFMAG, SELFMAG);
+	buf_char(out, ELFCLASS64);
+	buf_char(out, ELFDATA2LSB);
+	buf_char(out, EV_CURRENT);
+	while (out->size < EI_NIDENT)
+		buf_char(out, 0);
+	put_u16(out, ET_CORE);
+	put_u16(out, (uint16_t)machine(dump->src->process.arch));
+	put_u32(out, EV_CURRENT);
+	put_u64(out, 0); /* entry */
+	put_u64(out, tail + sizeof(Elf64_Shdr));
+	put_u64(out, extended ? tail : 0);
+	put_u32(out, 0); /* flags */
+	put_u16(out, sizeof(Elf64_Ehdr));
+	put_u16(out, sizeof(Elf64_Phdr));
+	put_u16(out, extended ? PN_XNUM : (uint16_t)count);
+	put_u16(out, sizeof(Elf64_Shdr));
+	put_u16(out, extended ? 1 : 0);
+	put_u16(out, 0); /* section names */
+	while (out->size < HEADER_SIZE && !out->failed)
+		buf_char(out, 0);
+}
+
+static int core_begin(struct dump *dump, const struct coverage *planned, uint64_t end)
+{
+	struct core_writer *core = dump->priv;
+	struct buf header = {0};
+	int r;
+
+	for (size_t i = 0; i < planned->absents.count; i++)
+		if (planned->absents.data[i].position != UINT64_MAX)
+			end = max_u64(end,
+				planned->absents.data[i].position + planned->absents.data[i].size);
+	core->end = end;
+	r = ms_file_create(dump->options->path, dump->options->file_flags, &core->file);
+	if (r < 0 || !dump->ordered)
+		return r;
+	header_make(dump, PN_XNUM, &header);
+	r = header.failed ? err_nomem() : dump_write(dump, core->file, header.data, header.size);
+	buf_done(&header);
+	return r;
+}
+
+static bool page_is_zero(const uint8_t *page, size_t size)
+{
+	/* Compares the page with itself, one byte on: memcmp() is vectorised. */
+	return page[0] == 0 && memcmp(page, page + 1, size - 1) == 0;
+}
+
+/* Writes what is not zero: the rest stays a hole of the file. */
+static int core_place(struct dump *dump, const struct ms_span *span)
+{
+	struct core_writer *core = dump->priv;
+	uint64_t offset = HEADER_SIZE + span->position;
+	size_t at = 0, from = 0;
+
+	while (at < span->fresh) {
+		size_t size = (size_t)min_u64(PAGE, span->fresh - at);
+
+		if (page_is_zero(span->data + at, size)) {
+			int r = from < at ? file_write_at(core->file, span->data + from, at - from,
+						    offset + from)
+					  : 0;
+
+			if (r < 0)
+				return r;
+			from = at + size;
+		}
+		at += size;
+	}
+	if (from == at)
+		return 0;
+	return file_write_at(core->file, span->data + from, at - from, offset + from);
+}
+
+static int core_piece(
+	struct dump *dump, const struct dump_piece *piece, const void *bytes, size_t bytes_size)
+{
+	struct core_writer *core = dump->priv;
+	struct dump_piece *last =
+		core->pieces.count ? &core->pieces.data[core->pieces.count - 1] : NULL;
+	int r = 0;
+
+	if (last && last->address + last->size == piece->address &&
+		last->position + last->size == piece->position)
+		last->size += piece->size;
+	else if (!vec_push(&core->pieces, *piece))
+		return err_nomem();
+	if (!dump->ordered)
+		return 0;
+	r = dump_zeros(dump, core->file, piece->position - core->written);
+	if (r == 0)
+		r = ms_file_write(core->file, bytes, bytes_size);
+	core->written = piece->position + piece->size;
+	return r;
+}
+
+/* ---- Program headers -------------------------------------------------------------------- */
+
+struct phdrs {
+	struct buf out;
+	uint64_t count;
+	Elf64_Phdr open; /* the one being extended */
+	bool is_open;
+};
+
+static void phdr_put(struct buf *out, const Elf64_Phdr *p)
+{
+	put_u32(out, p->p_type);
+	put_u32(out, p->p_flags);
+	put_u64(out, p->p_offset);
+	put_u64(out, p->p_vaddr);
+	put_u64(out, p->p_paddr);
+	put_u64(out, p->p_filesz);
+	put_u64(out, p->p_memsz);
+	put_u64(out, p->p_align);
+}
+
+static void phdr_close(struct phdrs *phdrs)
+{
+	if (phdrs->is_open) {
+		phdr_put(&phdrs->out, &phdrs->open);
+		phdrs->count++;
+	}
+	phdrs->is_open = false;
+}
+
+/* Adds [base, base + size), with file bytes at `offset` or, for UINT64_MAX, without any. */
+static void phdr_add(
+	struct phdrs *phdrs, uint64_t base, uint64_t size, uint64_t offset, unsigned perm)
+{
+	Elf64_Phdr *p = &phdrs->open;
+	bool stored = offset != UINT64_MAX;
+
+	if (phdrs->is_open && stored == (p->p_filesz > 0) && p->p_vaddr + p->p_memsz == base &&
+		(!stored || p->p_offset + p->p_filesz == offset)) {
+		p->p_memsz += size;
+		p->p_filesz += stored ? size : 0;
+		return;
+	}
+	phdr_close(phdrs);
+	*p = (Elf64_Phdr){
+		.p_type = PT_LOAD,
+		.p_flags = (perm & MS_PERM_READ ? PF_R : 0) | (perm & MS_PERM_WRITE ? PF_W : 0) |
+			   (perm & MS_PERM_EXEC ? PF_X : 0),
+		.p_offset = stored ? offset : 0,
+		.p_vaddr = base,
+		.p_filesz = stored ? size : 0,
+		.p_memsz = size,
+		.p_align = PAGE,
+	};
+	phdrs->is_open = true;
+}
+
+/* Walks pieces and short stretches without data, both ascending, as one list. */
+struct stored_walk {
+	const struct core_writer *core;
+	const struct coverage *coverage;
+	size_t piece, absent;
+};
+
+static struct dump_piece stored_next(struct stored_walk *walk, uint64_t from)
+{
+	const struct dump_piece *pieces = walk->core->pieces.data;
+	const struct absent *absents = walk->coverage->absents.data;
+	struct dump_piece none = {UINT64_MAX, 0, 0};
+
+	while (walk->piece < walk->core->pieces.count &&
+		pieces[walk->piece].address + pieces[walk->piece].size <= from)
+		walk->piece++;
+	while (walk->absent < walk->coverage->absents.count &&
+		(absents[walk->absent].base + absents[walk->absent].size <= from ||
+			absents[walk->absent].position == UINT64_MAX))
+		walk->absent++;
+	struct dump_piece a = walk->piece < walk->core->pieces.count ? pieces[walk->piece] : none;
+	struct dump_piece b =
+		walk->absent < walk->coverage->absents.count
+			? (struct dump_piece){absents[walk->absent].base,
+				  absents[walk->absent].size, absents[walk->absent].position}
+			: none;
+
+	return a.address < b.address ? a : b;
+}
+
+static void region_phdrs(
+	struct phdrs *phdrs, struct stored_walk *walk, const struct dump_region *part)
+{
+	uint64_t at = part->base, end = part->base + part->size;
+
+	while (at < end) {
+		struct dump_piece piece = stored_next(walk, at);
+		uint64_t next = min_u64(end, max_u64(at, piece.address));
+
+		if (next > at) {
+			phdr_add(phdrs, at, next - at, UINT64_MAX, part->region->perm);
+			at = next;
+			continue;
+		}
+		next = min_u64(end, piece.address + piece.size);
+		phdr_add(phdrs, at, next - at, HEADER_SIZE + piece.position + (at - piece.address),
+			part->region->perm);
+		at = next;
+	}
+	phdr_close(phdrs);
+}
+
+/* ---- The end ---------------------------------------------------------------------------- */
+
+static void section_put(struct buf *out, uint64_t count)
+{
+	put_u64(out, 0); /* name, type */
+	put_u64(out, 0);
+	put_u64(out, 0);
+	put_u64(out, 0);
+	put_u64(out, 0);
+	put_u32(out, 0);
+	put_u32(out, (uint32_t)count); /* sh_info */
+	put_u64(out, 0);
+	put_u64(out, 0);
+}
+
+static int tail_make(struct dump *dump, struct buf *out, uint64_t *ret_count)
+{
+	struct core_writer *core = dump->priv;
+	struct stored_walk walk = {core, dump->coverage, 0, 0};
+	struct dump_regions regions = {0};
+	struct phdrs phdrs = {0};
+	struct buf notes = {0};
+	Elf64_Phdr note = {.p_type = PT_NOTE, .p_align = 4};
+	int r = dump_regions_list(dump, &regions);
+
+	for (size_t i = 0; i < regions.items.count; i++)
+		region_phdrs(&phdrs, &walk, &regions.items.data[i]);
+	if (r == 0)
+		r = core_notes_make(dump, &regions, &notes);
+	if (r == 0) {
+		note.p_offset = tail_offset(core) + sizeof(Elf64_Shdr) +
+				(phdrs.count + 1) * sizeof(Elf64_Phdr);
+		note.p_filesz = notes.size;
+		section_put(out, phdrs.count + 1);
+		phdr_put(out, &note);
+		buf_add(out, phdrs.out.data, phdrs.out.size);
+		buf_add(out, notes.data, notes.size);
+		*ret_count = phdrs.count + 1;
+		r = out->failed || phdrs.out.failed ? err_nomem() : 0;
+	}
+	free(regions.items.data);
+	buf_done(&phdrs.out);
+	buf_done(&notes);
+	return r;
+}
+
+static int finish_ordered(struct dump *dump, const struct buf *tail)
+{
+	struct core_writer *core = dump->priv;
+	int r = dump_zeros(dump, core->file, tail_offset(core) - HEADER_SIZE - core->written);
+
+	return r < 0 ? r : dump_write(dump, core->file, tail->data, tail->size);
+}
+
+static int finish_placed(struct dump *dump, const struct buf *tail, uint64_t count)
+{
+	struct core_writer *core = dump->priv;
+	struct buf header = {0};
+	int r;
+
+	header_make(dump, count, &header);
+	r = header.failed ? err_nomem() : file_write_at(core->file, header.data, header.size, 0);
+	if (r == 0)
+		r = file_write_at(core->file, tail->data, tail->size, tail_offset(core));
+	buf_done(&header);
+	return r;
+}
+
+static int core_finish(struct dump *dump)
+{
+	struct core_writer *core = dump->priv;
+	const struct ms_dump *options = dump->options;
+	const struct ms_thread *threads;
+	struct buf tail = {0};
+	uint64_t count = 0;
+	size_t thread_count;
+	int r = 0;
+
+	if (dump->src->paused)
+		r = ms_source_threads(dump->src, &threads, &thread_count);
+	if (r == 0)
+		r = tail_make(dump, &tail, &count);
+	if (r == 0)
+		r = dump->ordered ? finish_ordered(dump, &tail) : finish_placed(dump, &tail, count);
+	buf_done(&tail);
+	if (r == 0)
+		r = ms_file_commit(core->file);
+	if (r == 0 && options->wrote)
+		options->wrote(options->ctx, options->path, ms_file_size(core->file),
+			ms_file_sha256(core->file));
+	return r;
+}
+
+static void core_done(struct dump *dump)
+{
+	struct core_writer *core = dump->priv;
+
+	ms_file_free(core->file);
+	free(core->pieces.data);
+}
+
+const struct dump_format core_format = {
+	.priv_size = sizeof(struct core_writer),
+	.begin = core_begin,
+	.place = core_place,
+	.piece = core_piece,
+	.finish = core_finish,
+	.done = core_done,
+};

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Text for people: which form each type of record takes, and the spellings the forms share. Text
+ * may change at any time; scripts take json, ndjson or csv.
+ */
+#include "export/text.h"
+
+#include "export/value.h"
+
+static void print_nothing(struct ms_exporter *exporter, const struct ms_record *record)
+{
+	(void)exporter;
+	(void)record;
+}
+
+/* Types that are neither rows of a table nor shown field by field. */
+static const struct {
+	const char *type;
+	void (*print)(struct ms_exporter *exporter, const struct ms_record *record);
+} forms[] = {
+	{"hit", text_hit},
+	{"coverage", text_coverage},
+	{"error", text_error},
+	{"summary", text_summary},
+	{"meta", print_nothing},
+};
+
+void text_size(struct buf *out, uint64_t size)
+{
+	static const char units[] = "KMGTPE";
+	unsigned unit = 0;
+	uint64_t tenths;
+
+	if (size < 1024) {
+		buf_format(out, "%uB", (unsigned)size);
+		return;
+	}
+	while (unit + 2 < sizeof(units) && size >> (10 * (unit + 2)))
+		unit++;
+	tenths = ((size >> (10 * unit)) * 10 + 512) >> 10;
+	if (tenths < 1000)
+		buf_format(out, "%u.%u%c", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
+			units[unit]);
+	else
+		buf_format(out, "%u%c", (unsigned)((tenths + 5) / 10), units[unit]);
+}
+
+void text_count(struct buf *out, uint64_t count, const char *noun)
+{
+	buf_format(out, "%llu %s%s", (unsigned long long)count, noun, count == 1 ? "" : "s");
+}
+
+bool text_field(struct buf *out, const struct ms_record *record, const char *name)
+{
+	const struct ms_value *value = record_find(record, name, MS_TYPE_TEXT);
+
+	if (!value || !value->size)
+		return false;
+	buf_printable(out, value->v.data, value->size);
+	return true;
+}
+
+uint64_t text_u64(const struct ms_record *record, const char *name)
+{
+	const struct ms_value *value = record_find(record, name, MS_TYPE_U64);
+
+	return value ? value->v.u : 0;
+}
+
+void text_process(struct buf *out, const struct ms_record *record)
+{
+	const struct ms_value *pid = record_find(record, "pid", MS_TYPE_U64);
+	size_t start = out->size;
+
+	if (pid)
+		buf_format(out, "%llu ", (unsigned long long)pid->v.u);
+	if (!text_field(out, record, "process") && out->size > start)
+		out->size--;
+}
+
+static void print_value(struct buf *out, enum ms_type type, const struct ms_value *value)
+{
+	if (type == MS_TYPE_TEXT) {
+		buf_char(out, '"');
+		buf_printable(out, value->v.data, value->size);
+		buf_char(out, '"');
+	} else if (type == MS_TYPE_LIST) {
+		buf_char(out, '(');
+		text_count(out, value->size, "item");
+		buf_char(out, ')');
+	} else {
+		value_bare(out, type, value);
+	}
+}
+
+/* A type without a form of its own: every field that has a value. */
+static void print_fields(struct ms_exporter *exporter, const struct ms_record *record)
+{
+	const struct ms_schema *schema = record->schema;
+	struct buf *out = &exporter->out;
+
+	buf_format(out, "%s:", schema->type);
+	for (size_t i = 0; i < schema->column_count; i++) {
+		if (!record->values[i].present)
+			continue;
+		buf_format(out, " %s=", schema->columns[i].name);
+		print_value(out, schema->columns[i].type, &record->values[i]);
+	}
+	buf_char(out, '\n');
+}
+
+static void print_form(struct ms_exporter *exporter, const struct ms_record *record)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
+		if (strcmp(forms[i].type, record->schema->type) == 0) {
+			forms[i].print(exporter, record);
+			return;
+		}
+	print_fields(exporter, record);
+}
+
+static void text_record(struct ms_exporter *exporter, const struct ms_record *record)
+{
+	const struct text_table *table = text_table_find(record->schema->type);
+	struct text_state *state = exporter->priv;
+	size_t before = exporter->out.size;
+
+	if (table)
+		text_table_record(exporter, table, record);
+	else
+		print_form(exporter, record);
+	if (exporter->out.size == before)
+		return;
+	state->table = table;
+	state->any = true;
+}
+
+const struct ms_exporter_ops text_exporter = {
+	.name = "text",
+	.summary = "for people; may change at any time",
+	.priv_size = sizeof(struct text_state),
+	.record = text_record,
+};

@@ -1,0 +1,28 @@
+# bash completion for memsift
+_memsift()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} options=
+    if [ "$COMP_CWORD" -eq 1 ] && [[ $cur != -* ]]; then
+        COMPREPLY=($(compgen -W 'ps regions modules read search dump collect verify doctor help' -- "$cur"))
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+    ps) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --format --output --force --color --quiet --help' ;;
+    regions) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --min-size --max-size --path --include-device --include-swapped --format --output --force --color --quiet --help' ;;
+    modules) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --format --output --force --color --quiet --help' ;;
+    read) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --raw --format --output --force --color --quiet --help' ;;
+    search) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --min-size --max-size --path --include-device --include-swapped --hex --text --ignore-case --utf16 --align --context --fail-on-hit --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    dump) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --min-size --max-size --path --include-device --include-swapped --as --region --compress --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    collect) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --min-size --max-size --path --include-device --include-swapped --compress --pause --dump-process-memory --memory-search --dump-memory-region --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    verify) options=' --format --output --force --color --quiet --help' ;;
+    doctor) options=' --format --output --force --color --quiet --help' ;;
+    help) options=' --as --help' ;;
+    *) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --min-size --max-size --path --include-device --include-swapped --compress --pause --dump-process-memory --memory-search --dump-memory-region --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    esac
+    if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "$options" -- "$cur"))
+    else
+        COMPREPLY=($(compgen -f -W "$(cat /proc/[0-9]*/comm 2>/dev/null)" -- "$cur"))
+    fi
+}
+complete -F _memsift memsift

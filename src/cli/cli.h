@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program around the library: commands, options, where output goes, and how it all ends.
+ * Nothing here knows how memory is read; everything goes through memsift.h.
+ *
+ * To add a command:
+ *  1. Write cmd_NAME.c with `int cmd_NAME(struct options *options)`, returning an exit status.
+ *  2. Add its row to the table in main.c, and rows for its options to the one in opt.c; help,
+ *     man page and shell completions come from those two tables.
+ *  3. Run `ninja -C build man` and add a golden test under tests/cli.
+ */
+#ifndef MS_CLI_CLI_H
+#define MS_CLI_CLI_H
+
+#include "memsift.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum exit_status {
+	STATUS_DONE = 0,
+	STATUS_HITS = 1,
+	STATUS_USAGE = 2,
+	STATUS_PARTIAL = 3,
+	STATUS_TARGET = 4,
+	STATUS_OUTPUT = 5,
+	STATUS_INTERRUPTED = 130,
+};
+
+enum { ARGS_MAX = 100000 };
+
+/* Everything that can be said on the command line. */
+struct options {
+	const char *command;
+	int argc;
+	char **argv; /* the whole command line, for the record */
+	char **operands;
+	int operand_count;
+
+	/* targets */
+	const char *from, *pids, *names, *exclude, *user;
+	bool all, tree, include_system;
+	ms_filter *filter;
+
+	/* limits */
+	uint64_t timeout_ns, bytes_max, process_bytes_max, threads, hits_max;
+
+	/* output */
+	const char *format, *output, *colour;
+	bool force, quiet, fail_on_hit;
+
+	/* of single commands */
+	struct ms_arg *args; /* search: for the engine */
+	size_t arg_count;
+	uint64_t context;
+	bool raw;
+	const char *as, *compress, *pause;
+	const char **regions; /* dump: ADDRESS:SIZE; collect: PID:ADDRESS:SIZE */
+	size_t region_count;
+	bool dump_memory;
+	const char *memory_search;
+};
+
+/* Groups of options; a command takes some of them. */
+enum {
+	GROUP_TARGET = 1,
+	GROUP_FILTER = 2,
+	GROUP_LIMIT = 4,
+	GROUP_OUTPUT = 8,
+	GROUP_SEARCH = 16,
+	GROUP_DUMP = 32,
+	GROUP_READ = 64,
+	GROUP_COLLECT = 128,
+	GROUP_HELP = 256,
+};
+
+struct command {
+	const char *name;
+	const char *operands; /* as the usage line shows them */
+	const char *summary;  /* one line */
+	const char *details;  /* a paragraph or two for help and man page */
+	const char *example;
+	unsigned groups;
+	int (*run)(struct options *options);
+};
+
+extern const struct command commands[];
+extern const size_t command_count;
+const struct command *command_find(const char *name);
+
+struct option_row {
+	const char *name;
+	char letter;
+	const char *argument; /* NULL: none */
+	const char *help;
+	unsigned groups;
+	int (*set)(struct options *options, const struct option_row *row, const char *value);
+	size_t offset; /* of the field in struct options */
+};
+
+extern const struct option_row option_rows[];
+extern const size_t option_row_count;
+
+/* Reads the options behind a command's name; 0, or an exit status after saying what is wrong. */
+int options_parse(struct options *options, const struct command *command, int argc, char **argv);
+void options_done(struct options *options);
+
+/* Prints the help of a command, or of all, in text or as the man page. */
+void help_print(FILE *out, const struct command *command);
+
+/* ---- Messages (stderr) ---- */
+
+/* "memsift: ..." with control characters made harmless. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says ms_error() and returns the exit status that goes with a library status. */
+int fail(int status);
+int status_of(int status);
+
+/* ---- Targets ---- */
+
+struct target_group {
+	ms_host *host;
+	const struct ms_process *list;
+	size_t count;
+};
+
+struct targets {
+	struct target_group *groups;
+	size_t group_count, process_count;
+	size_t missing; /* named, but not there */
+};
+
+/* Finds what the command line names; 0, or an exit status after saying what is wrong. */
+int targets_open(const struct options *options, struct targets *ret_targets);
+void targets_close(struct targets *targets);
+
+/* ---- Output (stdout or -o FILE) ---- */
+
+struct output {
+	ms_exporter *exporter;
+	struct ms_sink sink;
+	ms_file *file; /* NULL: stdout */
+	bool closed;   /* the reader of a pipe went away: end quietly */
+	bool failed;
+	bool text;
+	int64_t started;
+	uint64_t started_ns;
+};
+
+/* What is said in the end. */
+struct summary {
+	uint64_t targets, hits, findings, bytes_read;
+	bool searched; /* hits were looked for */
+	bool partial;
+	int status; /* an exit status found on the way; the greatest counts */
+};
+
+/* Opens the output and writes the meta record; 0 or an exit status. */
+int output_open(struct output *output, const struct options *options);
+
+/* Writes bytes as they are, between records. */
+int output_bytes(struct output *output, const void *data, size_t size);
+
+int output_record(struct output *output, const struct ms_schema *schema,
+	const struct ms_value *values);
+int output_error(struct output *output, uint32_t pid, const char *what, const char *why);
+
+/* Writes the summary record, gives the file its name, and returns the exit status. */
+int output_close(struct output *output, const struct options *options, struct summary *summary);
+
+struct ms_value text_value(const char *text);
+struct ms_value number_value(uint64_t number);
+struct ms_value address_value(uint64_t address);
+
+/* ---- Running ---- */
+
+/* Catches interrupts, so that what was found is kept and files are whole. */
+void signals_catch(void);
+bool interrupted(void);
+
+/* The job that the options ask for, with progress on stderr and interrupts heeded. */
+struct ms_job job_make(const struct options *options);
+void progress_clear(void);
+
+/* What a total of the library means for the summary. */
+void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total);
+
+/* Notes that one of several targets failed, unless it is the only one. */
+void summary_fail(struct summary *summary, int status);
+
+/* "NAME.PID", with a name that is safe in a file name; to be freed. */
+char *file_stem(const struct ms_process *process);
+
+/* "ADDRESS:SIZE" */
+int region_spec_parse(const char *what, const char *text, uint64_t *ret_base, uint64_t *ret_size);
+
+/* Adds the address range of a spec to the filter. */
+int filter_add_range(ms_filter *filter, uint64_t base, uint64_t size);
+
+/* Writes "NAME.PID.YYYYMMDDTHHMMSSZ"'s time part. */
+void time_compact(int64_t time, char ret_text[17]);
+void time_iso(int64_t time, char ret_text[32]);
+int64_t time_now(void);
+uint64_t clock_now_ns(void);
+
+#endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Evidence: a folder with a subfolder for each process, and a manifest with the hash of every
+ * file, computed while it was written. Processes are collected side by side, unless a limit on
+ * all of them makes their order matter.
+ */
+#include "cli.h"
+#include "commands.h"
+#include "evidence.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WORKERS_MAX = 8 };
+
+struct item {
+	ms_host *host;
+	const struct ms_process *process;
+};
+
+struct collect {
+	struct options *options;
+	struct evidence *evidence;
+	struct output *output;
+	ms_engine *engine; /* NULL: nothing to search for */
+	bool dump;
+	struct item *items;
+	size_t item_count;
+	unsigned threads; /* of each job */
+
+	pthread_mutex_t lock; /* guards what follows, and output */
+	size_t next;
+	uint64_t bytes_left; /* UINT64_MAX for no limit */
+	struct summary summary;
+};
+
+/* One process being collected. */
+struct subject {
+	struct collect *collect;
+	const struct ms_process *process;
+	ms_source *source;
+	char *stem, *folder;
+	int status; /* the first library status below 0 */
+};
+
+static void lock(struct collect *collect)
+{
+	pthread_mutex_lock(&collect->lock);
+}
+
+static void unlock(struct collect *collect)
+{
+	pthread_mutex_unlock(&collect->lock);
+}
+
+/* Notes what went wrong with a process, everywhere it should be seen. */
+static void subject_error(struct subject *subject, int status, const char *what)
+{
+	struct collect *collect = subject->collect;
+	const char *why = ms_error();
+
+	lock(collect);
+	output_error(collect->output, subject->process->pid, what, why);
+	if (collect->output->text)
+		complain("%s: %s", what, why);
+	evidence_error(collect->evidence, subject->process->pid, what, why);
+	summary_fail(&collect->summary, status);
+	unlock(collect);
+	if (!subject->status)
+		subject->status = status;
+}
+
+static char *subject_path(const struct subject *subject, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", subject->folder, name) < 0 ? NULL : path;
+}
+
+static int write_process(struct subject *subject, struct ms_sink *sink)
+{
+	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_record record = {&ms_schema_process, values};
+
+	ms_record_process(subject->process, values);
+	return sink->record(sink->ctx, &record) ? MS_ERR_STOPPED : 0;
+}
+
+static int write_regions(struct subject *subject, struct ms_sink *sink)
+{
+	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_record record = {&ms_schema_region, values};
+	const struct ms_region *regions;
+	size_t count;
+	int r = ms_source_regions(subject->source, &regions, &count);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		ms_record_region(subject->process, &regions[i], values);
+		r = sink->record(sink->ctx, &record) ? MS_ERR_STOPPED : 0;
+	}
+	return r;
+}
+
+static int write_modules(struct subject *subject, struct ms_sink *sink)
+{
+	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_record record = {&ms_schema_module, values};
+	const struct ms_module *modules;
+	size_t count;
+	int r = ms_source_modules(subject->source, &modules, &count);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		ms_record_module(subject->process, &modules[i], values);
+		r = sink->record(sink->ctx, &record) ? MS_ERR_STOPPED : 0;
+	}
+	return r;
+}
+
+static struct ms_job subject_job(const struct subject *subject)
+{
+	struct ms_job job = job_make(subject->collect->options);
+
+	job.threads = subject->collect->threads;
+	if (subject->collect->item_count > 1)
+		job.progress = NULL;
+	job.bytes_max = subject->collect->bytes_left == UINT64_MAX ? 0 : subject->collect->bytes_left;
+	return job;
+}
+
+static int write_hits(struct subject *subject, struct ms_sink *sink)
+{
+	struct collect *collect = subject->collect;
+	struct ms_scan scan = {
+		.size = sizeof(scan),
+		.engine = collect->engine,
+		.filter = collect->options->filter,
+		.job = subject_job(subject),
+		.context = 64,
+		.sink = *sink,
+	};
+	struct ms_total total;
+	int r = ms_scan_source(subject->source, &scan, &total);
+
+	if (r < 0)
+		return r;
+	lock(collect);
+	collect->summary.hits += total.hits;
+	collect->summary.bytes_read += total.bytes_read;
+	collect->summary.partial |= total.partial;
+	unlock(collect);
+	evidence_log(collect->evidence, "%s: %llu hits", subject->stem,
+		(unsigned long long)total.hits);
+	return 0;
+}
+
+/* Writes one of the files above. */
+static void write_records(struct subject *subject, const char *name,
+	int (*write)(struct subject *subject, struct ms_sink *sink))
+{
+	struct evidence_file *file;
+	struct ms_sink sink;
+	char *path = subject_path(subject, name);
+	int r = path ? evidence_file_open(subject->collect->evidence, path, &file, &sink)
+		     : MS_ERR_MEMORY;
+
+	if (r == 0) {
+		r = write(subject, &sink);
+		/* The file keeps what came before the failure. */
+		r = evidence_file_close(file, r);
+	}
+	if (r < 0)
+		subject_error(subject, r, name);
+	free(path);
+}
+
+static void wrote(void *ctx, const char *path, uint64_t size, const char *sha256)
+{
+	struct subject *subject = ctx;
+
+	evidence_add(subject->collect->evidence, path, size, sha256);
+}
+
+static void account(struct subject *subject, const struct ms_coverage *coverage)
+{
+	struct collect *collect = subject->collect;
+
+	lock(collect);
+	collect->summary.bytes_read += coverage->read;
+	collect->summary.partial |= coverage->partial;
+	if (collect->bytes_left != UINT64_MAX)
+		collect->bytes_left -= coverage->read < collect->bytes_left ? coverage->read
+									    : collect->bytes_left;
+	ms_sink_coverage(&collect->output->sink, subject->process, coverage);
+	evidence_coverage(collect->evidence, subject->process, coverage);
+	unlock(collect);
+}
+
+static void dump_part(struct subject *subject, const char *path, ms_filter *filter, bool raw)
+{
+	const struct options *options = subject->collect->options;
+	struct ms_coverage coverage;
+	struct ms_dump dump = {
+		.size = sizeof(dump),
+		.path = path,
+		.format = raw ? MS_DUMP_RAW : MS_DUMP_CORE,
+		.filter = filter,
+		.job = subject_job(subject),
+		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
+		.zstd = options->compress,
+		.file_flags = MS_FILE_HASH,
+		.wrote = wrote,
+		.ctx = subject,
+		.prefix = subject->stem,
+	};
+	int r;
+
+	if (subject->collect->bytes_left == 0) {
+		evidence_log(subject->collect->evidence,
+			"%s: not dumped, --max-memory-size was reached", subject->stem);
+		lock(subject->collect);
+		subject->collect->summary.partial = true;
+		unlock(subject->collect);
+		return;
+	}
+	r = ms_source_dump(subject->source, &dump, &coverage);
+	if (r < 0)
+		subject_error(subject, r, "dump");
+	else
+		account(subject, &coverage);
+}
+
+static void dump_whole(struct subject *subject)
+{
+	char time[17], *path;
+
+	time_compact(subject->collect->output->started, time);
+	if (asprintf(&path, "%s/%s.%s.core%s", subject->folder, subject->stem, time,
+		    subject->collect->options->compress ? ".zst" : "") < 0)
+		return;
+	dump_part(subject, path, subject->collect->options->filter, false);
+	free(path);
+}
+
+/* "PID:ADDRESS:SIZE"; the pid, or 0 after saying what is wrong. */
+static uint64_t part_parse(const char *text, uint64_t *ret_base, uint64_t *ret_size)
+{
+	const char *colon = strchr(text, ':');
+	char number[24] = "";
+	uint64_t pid = 0;
+
+	if (colon && (size_t)(colon - text) < sizeof(number))
+		memcpy(number, text, (size_t)(colon - text));
+	if (!*number || ms_parse_number("--dump-memory-region", number, &pid) < 0 || !pid) {
+		complain("--dump-memory-region %s: a part of memory is written PID:ADDRESS:SIZE", text);
+		return 0;
+	}
+	return region_spec_parse("--dump-memory-region", colon + 1, ret_base, ret_size) < 0 ? 0 : pid;
+}
+
+static void dump_parts(struct subject *subject)
+{
+	const struct options *options = subject->collect->options;
+
+	for (size_t i = 0; i < options->region_count; i++) {
+		uint64_t base, size;
+		ms_filter *filter;
+
+		if (part_parse(options->regions[i], &base, &size) != subject->process->pid ||
+			ms_filter_new(&filter) < 0)
+			continue;
+		if (filter_add_range(filter, base, size) == 0)
+			dump_part(subject, subject->folder, filter, true);
+		ms_filter_free(filter);
+	}
+}
+
+static void collect_source(struct subject *subject)
+{
+	struct collect *collect = subject->collect;
+
+	write_records(subject, "process.json", write_process);
+	write_records(subject, "regions.json", write_regions);
+	write_records(subject, "modules.json", write_modules);
+	if (collect->engine && !interrupted())
+		write_records(subject, "hits.json", write_hits);
+	if (collect->dump && !interrupted())
+		dump_whole(subject);
+	if (collect->options->region_count && !interrupted())
+		dump_parts(subject);
+}
+
+static void collect_process(struct collect *collect, const struct item *item)
+{
+	struct subject subject = {.collect = collect, .process = item->process};
+	int r;
+
+	subject.stem = file_stem(item->process);
+	if (!subject.stem ||
+		asprintf(&subject.folder, "%s/%s", evidence_folder(collect->evidence), subject.stem) < 0)
+		return;
+	r = ms_source_open_process(item->host, item->process, &subject.source);
+	if (r < 0) {
+		subject_error(&subject, r, item->process->name);
+	} else if (mkdir(subject.folder, 0700) != 0 && !collect->options->force) {
+		complain("cannot make the folder %s", subject.folder);
+		lock(collect);
+		collect->summary.status = STATUS_OUTPUT;
+		unlock(collect);
+	} else {
+		evidence_log(collect->evidence, "%s: begun", subject.stem);
+		collect_source(&subject);
+		evidence_log(collect->evidence, "%s: done", subject.stem);
+		lock(collect);
+		collect->summary.targets++;
+		if (collect->summary.status == STATUS_TARGET)
+			collect->summary.status = STATUS_PARTIAL;
+		unlock(collect);
+	}
+	ms_source_free(subject.source);
+	free(subject.folder);
+	free(subject.stem);
+}
+
+static void *collect_worker(void *ctx)
+{
+	struct collect *collect = ctx;
+
+	for (;;) {
+		size_t index;
+
+		lock(collect);
+		index = collect->next++;
+		unlock(collect);
+		if (index >= collect->item_count || interrupted())
+			return NULL;
+		collect_process(collect, &collect->items[index]);
+	}
+}
+
+/* A job has threads of its own, but hashing keeps to one: several processes fill the cores. */
+static void collect_all(struct collect *collect)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned threads = collect->options->threads ? (unsigned)collect->options->threads
+						     : (unsigned)(cores > 0 ? cores : 1);
+	bool ordered = collect->bytes_left != UINT64_MAX || collect->options->hits_max;
+	unsigned workers = ordered ? 1 : threads;
+	pthread_t ids[WORKERS_MAX];
+	unsigned started = 0;
+
+	if (workers > collect->item_count)
+		workers = (unsigned)collect->item_count;
+	if (workers > WORKERS_MAX)
+		workers = WORKERS_MAX;
+	collect->threads = workers > 1 ? (threads + workers - 1) / workers : threads;
+	while (started + 1 < workers &&
+		pthread_create(&ids[started], NULL, collect_worker, collect) == 0)
+		started++;
+	collect_worker(collect);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(ids[i], NULL);
+}
+
+static int take_items(struct collect *collect, const struct targets *targets)
+{
+	collect->items = calloc(targets->process_count, sizeof(*collect->items));
+	if (!collect->items)
+		return MS_ERR_MEMORY;
+	for (size_t g = 0; g < targets->group_count; g++)
+		for (size_t i = 0; i < targets->groups[g].count; i++)
+			collect->items[collect->item_count++] = (struct item){
+				targets->groups[g].host, &targets->groups[g].list[i]};
+	return 0;
+}
+
+/* Checks what can be wrong before anything is opened, and fills in what it implies. */
+static int check_options(struct options *options, struct collect *collect)
+{
+	struct ms_arg arg = {"hex", options->memory_search};
+	char *pids = NULL;
+	int r;
+
+	collect->dump = options->dump_memory || (!options->memory_search && !options->region_count);
+	collect->bytes_left = options->bytes_max ? options->bytes_max : UINT64_MAX;
+	for (size_t i = 0; i < options->region_count; i++) {
+		uint64_t base, size, pid = part_parse(options->regions[i], &base, &size);
+
+		if (!pid)
+			return STATUS_USAGE;
+		/* A part names its process: no need to name it again. */
+		if (!options->operand_count && !options->pids && !options->names && !options->all &&
+			asprintf(&pids, "%llu", (unsigned long long)pid) > 0)
+			options->pids = pids;
+	}
+	if (!options->memory_search)
+		return STATUS_DONE;
+	r = ms_engine_new("bytes", &arg, 1, &collect->engine);
+	return r < 0 ? fail(r) : STATUS_DONE;
+}
+
+static int collect_into(struct collect *collect, const struct targets *targets)
+{
+	int status = output_open(collect->output, collect->options);
+
+	if (status != STATUS_DONE)
+		return status;
+	collect->summary.partial = targets->missing > 0;
+	collect->summary.searched = collect->engine;
+	if (take_items(collect, targets) < 0)
+		collect->summary.status = STATUS_OUTPUT;
+	else if (evidence_open(collect->options, collect->output->started, &collect->evidence) < 0)
+		collect->summary.status = STATUS_OUTPUT;
+	if (collect->evidence) {
+		collect_all(collect);
+		if (evidence_close(collect->evidence, &collect->summary) < 0)
+			collect->summary.status = STATUS_OUTPUT;
+		if (collect->output->text && !collect->output->failed)
+			evidence_tell(collect->evidence, collect->output);
+		evidence_free(collect->evidence);
+	}
+	free(collect->items);
+	return output_close(collect->output, collect->options, &collect->summary);
+}
+
+int cmd_collect(struct options *options)
+{
+	struct output output;
+	struct targets targets;
+	struct collect collect = {.options = options, .output = &output};
+	int status = check_options(options, &collect);
+
+	if (status == STATUS_DONE)
+		status = targets_open(options, &targets);
+	if (status == STATUS_DONE) {
+		pthread_mutex_init(&collect.lock, NULL);
+		status = collect_into(&collect, &targets);
+		pthread_mutex_destroy(&collect.lock);
+		targets_close(&targets);
+	}
+	ms_engine_free(collect.engine);
+	return status;
+}

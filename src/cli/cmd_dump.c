@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli.h"
+#include "commands.h"
+
+#include <sys/stat.h>
+
+struct dumping {
+	const struct options *options;
+	struct output *output;
+	const struct ms_process *process;
+	ms_filter *filter;
+	bool raw;
+	size_t target_count;
+};
+
+static void wrote(void *ctx, const char *path, uint64_t size, const char *sha256)
+{
+	static const struct ms_column columns[] = {{"pid", MS_TYPE_U64}, {"process", MS_TYPE_TEXT},
+		{"path", MS_TYPE_TEXT}, {"size", MS_TYPE_U64}};
+	static const struct ms_schema schema = {"dump", 4, columns};
+	struct dumping *dumping = ctx;
+	const struct ms_value values[] = {number_value(dumping->process->pid),
+		text_value(dumping->process->name), text_value(path), number_value(size)};
+
+	(void)sha256;
+	if (dumping->output->text) {
+		output_bytes(dumping->output, path, strlen(path));
+		output_bytes(dumping->output, "\n", 1);
+	} else {
+		output_record(dumping->output, &schema, values);
+	}
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Where the dump of a process goes; to be freed. */
+static char *dump_path(const struct dumping *dumping, const char *stem)
+{
+	const struct options *options = dumping->options;
+	const char *output = options->output;
+	char time[17], *path = NULL;
+	int n;
+
+	time_compact(dumping->output->started, time);
+	if (dumping->raw && options->region_count)
+		return strdup(output ? output : ".");
+	if (output && dumping->target_count == 1 && (dumping->raw || !is_folder(output)))
+		return strdup(output);
+	n = asprintf(&path, "%s%s%s.%s%s%s", output ? output : "", output ? "/" : "", stem, time,
+		dumping->raw ? "" : ".core",
+		options->compress && !dumping->raw ? ".zst" : "");
+	return n < 0 ? NULL : path;
+}
+
+static int dump_process(struct dumping *dumping, ms_host *host, struct ms_coverage *ret_coverage)
+{
+	const struct options *options = dumping->options;
+	char *stem = file_stem(dumping->process);
+	char *path = stem ? dump_path(dumping, stem) : NULL;
+	ms_source *source = NULL;
+	struct ms_dump dump = {
+		.size = sizeof(dump),
+		.path = path,
+		.format = dumping->raw ? MS_DUMP_RAW : MS_DUMP_CORE,
+		.filter = dumping->filter,
+		.job = job_make(options),
+		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
+		.zstd = options->compress,
+		.file_flags = options->force ? MS_FILE_FORCE : 0,
+		.wrote = wrote,
+		.ctx = dumping,
+		.prefix = stem,
+	};
+	int r = path ? ms_source_open_process(host, dumping->process, &source) : MS_ERR_MEMORY;
+
+	if (r == 0)
+		r = ms_source_dump(source, &dump, ret_coverage);
+	if (r == 0)
+		ms_sink_coverage(&dumping->output->sink, dumping->process, ret_coverage);
+	ms_source_free(source);
+	free(path);
+	free(stem);
+	return r;
+}
+
+static void dump_group(
+	struct dumping *dumping, const struct target_group *group, struct summary *summary)
+{
+	for (size_t i = 0; i < group->count && !interrupted() && !dumping->output->failed; i++) {
+		struct ms_coverage coverage;
+		int r;
+
+		dumping->process = &group->list[i];
+		r = dump_process(dumping, group->host, &coverage);
+		if (r < 0) {
+			output_error(dumping->output, group->list[i].pid, group->list[i].name, ms_error());
+			if (dumping->output->text)
+				complain("%s", ms_error());
+			summary_fail(summary, r);
+			continue;
+		}
+		summary->targets++;
+		summary->bytes_read += coverage.read;
+		summary->partial |= coverage.partial;
+		if (summary->status == STATUS_TARGET)
+			summary->status = STATUS_PARTIAL;
+	}
+}
+
+/* Narrows the filter to the parts that --region names. */
+static int take_regions(const struct options *options, ms_filter *filter)
+{
+	for (size_t i = 0; i < options->region_count; i++) {
+		uint64_t base, size;
+
+		if (region_spec_parse("--region", options->regions[i], &base, &size) < 0)
+			return STATUS_USAGE;
+		if (filter_add_range(filter, base, size) < 0)
+			return fail(MS_ERR_ARGUMENT);
+	}
+	return STATUS_DONE;
+}
+
+static int check_form(const struct options *options, bool *ret_raw)
+{
+	const char *as = options->as ? options->as : options->region_count ? "raw" : "core";
+
+	*ret_raw = strcmp(as, "raw") == 0;
+	if (*ret_raw || strcmp(as, "core") == 0)
+		return STATUS_DONE;
+	complain("--as %s: a dump is a core or raw", as);
+	return STATUS_USAGE;
+}
+
+int cmd_dump(struct options *options)
+{
+	struct summary summary = {0};
+	struct output output;
+	struct targets targets;
+	struct dumping dumping = {
+		.options = options, .output = &output, .filter = options->filter};
+	int status = check_form(options, &dumping.raw);
+
+	if (status == STATUS_DONE)
+		status = take_regions(options, options->filter);
+	if (status == STATUS_DONE)
+		status = targets_open(options, &targets);
+	if (status != STATUS_DONE)
+		return status;
+	dumping.target_count = targets.process_count;
+	summary.partial = targets.missing > 0;
+	if (options->output && targets.process_count > 1 && mkdir(options->output, 0700) != 0 &&
+		!is_folder(options->output)) {
+		complain("%s: several dumps need a folder", options->output);
+		status = STATUS_OUTPUT;
+	} else {
+		status = output_open(&output, options);
+	}
+	if (status == STATUS_DONE) {
+		for (size_t i = 0; i < targets.group_count; i++)
+			dump_group(&dumping, &targets.groups[i], &summary);
+		status = output_close(&output, options, &summary);
+	}
+	targets_close(&targets);
+	return status;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of commands. Usage, help, man page and completions are all made from it.
+ */
+#include "commands.h"
+#include "cli.h"
+
+enum {
+	LISTING = GROUP_TARGET | GROUP_OUTPUT,
+	READING = GROUP_TARGET | GROUP_FILTER | GROUP_LIMIT | GROUP_OUTPUT,
+};
+
+const struct command commands[] = {
+	{"ps", "[TARGET...]", "list processes",
+		"Lists the processes of a host, all of them unless targets are named. Kernel "
+		"threads and system services are marked as system.",
+		"memsift ps --user www-data", LISTING, cmd_ps},
+	{"regions", "TARGET...", "list the memory map, classified",
+		"Lists the regions of each target: stack, heap, code, mapped or other, with what "
+		"of them is in memory.",
+		"memsift regions sshd --perm rwx", LISTING | GROUP_FILTER, cmd_regions},
+	{"modules", "TARGET...", "list loaded modules",
+		"Lists the program and the libraries of each target with version and build id, "
+		"read from its memory: files that were deleted are found as well.",
+		"memsift modules 1234 -f csv", LISTING, cmd_modules},
+	{"read", "TARGET ADDRESS SIZE", "show memory",
+		"Shows memory as a hex dump, or writes it as it is with --raw. ADDRESS is "
+		"hexadecimal; what cannot be read is said, never made up.",
+		"memsift read 1234 0x7ffc1a2b3000 256", LISTING | GROUP_READ, cmd_read},
+	{"search", "TARGET...", "search for byte patterns",
+		"Searches memory for texts and hex patterns, all in one pass. A hex pattern has bytes "
+		"(4D 5A), any byte (\?\?), nibbles (4? ?A), jumps ([4-8]) and alternatives "
+		"((AA BB|CC)). Matches across chunks and across adjacent mappings are found; each "
+		"is shown once.",
+		"memsift search --all -t password -x 'DE AD \?\? [0-4] EF'", READING | GROUP_SEARCH,
+		cmd_search},
+	{"dump", "TARGET...", "dump memory to a file",
+		"Writes each target as an ELF core that gdb and lldb open and that memsift takes "
+		"as a target again. What could not be read is left out, not filled with zeros. "
+		"With --region or --as raw, writes plain files with addresses in their names.",
+		"memsift dump postgres --pause freeze --compress zstd", READING | GROUP_DUMP, cmd_dump},
+	{"collect", "TARGET...", "collect evidence into a folder",
+		"Makes a folder with, for each target, its memory map, modules, a dump and what a "
+		"search found, and a manifest with the SHA-256 of every file. With any of "
+		"--dump-process-memory, --memory-search or --dump-memory-region, only those are "
+		"done beside map and modules. Options without a command mean collect.",
+		"memsift collect sshd -o evidence", READING | GROUP_COLLECT, cmd_collect},
+	{"verify", "FOLDER", "check an evidence folder against its manifest",
+		"Computes the SHA-256 of every file anew and compares it with the manifest. Ends "
+		"with status 3 if a file is changed, missing or not in the manifest.",
+		"memsift verify evidence", GROUP_OUTPUT, cmd_verify},
+	{"doctor", "", "tell what this machine allows",
+		"Tells what this kernel, machine and user allow, and what to do about what is "
+		"missing.",
+		"sudo memsift doctor", GROUP_OUTPUT, cmd_doctor},
+	{"help", "[COMMAND]", "show help",
+		"Shows help for a command, or for all. --as man writes the man page, --as bash, zsh "
+		"or fish the completions for that shell.",
+		"memsift help --as bash > /etc/bash_completion.d/memsift", GROUP_HELP, cmd_help},
+};
+
+const size_t command_count = sizeof(commands) / sizeof(*commands);

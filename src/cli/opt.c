@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of options: one row each, from which parsing, help, man page and completions come.
+ */
+#include "cli.h"
+
+#include <getopt.h>
+
+enum { LETTER_BASE = 256, OPTIONS_MAX = 96 };
+
+#define FIELD(name) offsetof(struct options, name)
+
+static void *field(struct options *options, const struct option_row *row)
+{
+	return (char *)options + row->offset;
+}
+
+static int set_flag(struct options *options, const struct option_row *row, const char *value)
+{
+	(void)value;
+	*(bool *)field(options, row) = true;
+	return 0;
+}
+
+static int set_text(struct options *options, const struct option_row *row, const char *value)
+{
+	*(const char **)field(options, row) = value;
+	return 0;
+}
+
+static int set_number(struct options *options, const struct option_row *row, const char *value)
+{
+	return ms_parse_number(row->name, value, field(options, row));
+}
+
+static int set_size(struct options *options, const struct option_row *row, const char *value)
+{
+	return ms_parse_size(row->name, value, 1 << 20, field(options, row));
+}
+
+static int set_time(struct options *options, const struct option_row *row, const char *value)
+{
+	return ms_parse_duration(row->name, value, field(options, row));
+}
+
+static int set_filter(struct options *options, const struct option_row *row, const char *value)
+{
+	return ms_filter_set(options->filter, row->name, value);
+}
+
+/* Adds an argument for the engine, under the option's name. */
+static int add_arg(struct options *options, const struct option_row *row, const char *value)
+{
+	static const struct {
+		const char *option, *key;
+	} keys[] = {{"ignore-case", "nocase"}};
+	struct ms_arg arg = {row->name, value ? value : ""};
+	struct ms_arg *grown;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (strcmp(row->name, keys[i].option) == 0)
+			arg.key = keys[i].key;
+	grown = realloc(options->args, (options->arg_count + 1) * sizeof(*grown));
+	if (!grown || options->arg_count >= ARGS_MAX) {
+		options->args = grown ? grown : options->args;
+		return MS_ERR_MEMORY;
+	}
+	options->args = grown;
+	grown[options->arg_count++] = arg;
+	return 0;
+}
+
+static int add_region(struct options *options, const struct option_row *row, const char *value)
+{
+	const char **grown =
+		realloc(options->regions, (options->region_count + 1) * sizeof(*grown));
+
+	(void)row;
+	if (!grown)
+		return MS_ERR_MEMORY;
+	options->regions = grown;
+	grown[options->region_count++] = value;
+	return 0;
+}
+
+static int give_help(struct options *options, const struct option_row *row, const char *value)
+{
+	(void)row, (void)value;
+	help_print(stdout, command_find(options->command));
+	return 1;
+}
+
+const struct option_row option_rows[] = {
+	{"pid", 'p', "LIST", "processes by pid, separated by commas", GROUP_TARGET, set_text,
+		FIELD(pids)},
+	{"process", 'n', "NAMES", "processes by name, or by regular expression as re:EXPRESSION",
+		GROUP_TARGET, set_text, FIELD(names)},
+	{"all", 0, NULL, "all processes, except system ones and memsift itself", GROUP_TARGET,
+		set_flag, FIELD(all)},
+	{"exclude", 0, "LIST", "leave out these names and pids", GROUP_TARGET, set_text,
+		FIELD(exclude)},
+	{"tree", 0, NULL, "descendants of the chosen processes, too", GROUP_TARGET, set_flag,
+		FIELD(tree)},
+	{"user", 0, "NAME", "all processes of a user, by name or number", GROUP_TARGET, set_text,
+		FIELD(user)},
+	{"include-system-processes", 0, NULL, "let --all and --user choose system processes, too",
+		GROUP_TARGET, set_flag, FIELD(include_system)},
+	{"from", 0, "HOST", "where processes live: local, or a file (core or raw image)",
+		GROUP_TARGET, set_text, FIELD(from)},
+
+	{"memory-regions", 0, "TYPES", "only heap, stack, code, mapped, other (or all), by commas",
+		GROUP_FILTER, set_filter, 0},
+	{"perm", 0, "MASK", "only these permissions: rw-, r-x, ??x", GROUP_FILTER, set_filter, 0},
+	{"address", 0, "A-B", "only addresses from A up to B (hex); may be repeated", GROUP_FILTER,
+		set_filter, 0},
+	{"min-size", 0, "SIZE", "only regions of at least this size", GROUP_FILTER, set_filter, 0},
+	{"max-size", 0, "SIZE", "only regions of at most this size", GROUP_FILTER, set_filter, 0},
+	{"path", 0, "GLOB", "only mappings of files whose path or name matches", GROUP_FILTER,
+		set_filter, 0},
+	{"include-device", 0, NULL, "device memory, too: reading it may hang or have effects",
+		GROUP_FILTER, set_filter, 0},
+	{"include-swapped", 0, NULL, "swapped pages, too: reading brings them back into memory",
+		GROUP_FILTER, set_filter, 0},
+
+	{"hex", 'x', "PATTERN", "search for bytes with wildcards; may be repeated", GROUP_SEARCH,
+		add_arg, 0},
+	{"text", 't', "STRING", "search for a text; may be repeated", GROUP_SEARCH, add_arg, 0},
+	{"ignore-case", 'i', NULL, "ASCII letters of texts match in either case", GROUP_SEARCH,
+		add_arg, 0},
+	{"utf16", 0, NULL, "search for the texts as UTF-16LE, too", GROUP_SEARCH, add_arg, 0},
+	{"align", 0, "N", "only hits whose address is a multiple of N", GROUP_SEARCH, add_arg, 0},
+	{"context", 0, "N", "bytes to show before and after a hit (default 16)", GROUP_SEARCH,
+		set_number, FIELD(context)},
+	{"fail-on-hit", 0, NULL, "end with status 1 if anything was found", GROUP_SEARCH, set_flag,
+		FIELD(fail_on_hit)},
+
+	{"raw", 0, NULL, "write the bytes as they are", GROUP_READ, set_flag, FIELD(raw)},
+
+	{"as", 0, "FORMAT", "core (default) or raw: a file for each stretch, address in its name",
+		GROUP_DUMP, set_text, FIELD(as)},
+	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw", GROUP_DUMP,
+		add_region, 0},
+	{"compress", 0, "zstd", "compress the dump", GROUP_DUMP | GROUP_COLLECT, set_text,
+		FIELD(compress)},
+	{"pause", 0, "MODE", "none (default), or freeze: stop the target meanwhile, and keep registers",
+		GROUP_DUMP | GROUP_COLLECT, set_text, FIELD(pause)},
+
+	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
+		FIELD(dump_memory)},
+	{"memory-search", 0, "PATTERN", "search for a hex pattern", GROUP_COLLECT, set_text,
+		FIELD(memory_search)},
+	{"dump-memory-region", 0, "PID:ADDRESS:SIZE", "dump this part; may be repeated",
+		GROUP_COLLECT, add_region, 0},
+
+	{"timeout", 0, "TIME", "end after this time (250ms, 30s, 5m), keeping what was found",
+		GROUP_LIMIT, set_time, FIELD(timeout_ns)},
+	{"max-memory-size", 0, "SIZE", "read at most so much in all (in MB, or with K, M, G)",
+		GROUP_LIMIT, set_size, FIELD(bytes_max)},
+	{"max-process-size", 0, "SIZE", "read at most so much of one process", GROUP_LIMIT, set_size,
+		FIELD(process_bytes_max)},
+	{"max-hits", 0, "N", "end after so many hits", GROUP_LIMIT, set_number, FIELD(hits_max)},
+	{"threads", 0, "N", "threads to use (default: one a core)", GROUP_LIMIT, set_number,
+		FIELD(threads)},
+
+	{"format", 'f', "FORMAT", "text (default), json, ndjson or csv", GROUP_OUTPUT, set_text,
+		FIELD(format)},
+	{"output", 'o', "FILE", "write to a file, or for dump and collect to a folder", GROUP_OUTPUT,
+		set_text, FIELD(output)},
+	{"force", 0, NULL, "replace files that exist", GROUP_OUTPUT, set_flag, FIELD(force)},
+	{"color", 0, "WHEN", "auto (default), always or never", GROUP_OUTPUT, set_text,
+		FIELD(colour)},
+	{"quiet", 'q', NULL, "no progress and no remarks on stderr", GROUP_OUTPUT, set_flag,
+		FIELD(quiet)},
+	{"as", 0, "FORM", "text (default), man, bash, zsh or fish", GROUP_HELP, set_text, FIELD(as)},
+	{"help", 'h', NULL, "show this help", ~0u, give_help, 0},
+};
+
+const size_t option_row_count = sizeof(option_rows) / sizeof(*option_rows);
+
+/* Makes getopt's tables of the rows that a command takes; returns the number of rows. */
+static size_t getopt_tables(unsigned groups, struct option *longs, char *shorts)
+{
+	size_t count = 0;
+
+	*shorts++ = ':';
+	for (size_t i = 0; i < option_row_count && count < OPTIONS_MAX - 1; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!(row->groups & groups))
+			continue;
+		longs[count++] = (struct option){row->name,
+			row->argument ? required_argument : no_argument, NULL,
+			LETTER_BASE + (int)i};
+		if (row->letter)
+			*shorts++ = row->letter;
+		if (row->letter && row->argument)
+			*shorts++ = ':';
+	}
+	*shorts = '\0';
+	longs[count] = (struct option){0};
+	return count;
+}
+
+static const struct option_row *row_of(int code, unsigned groups)
+{
+	if (code >= LETTER_BASE)
+		return &option_rows[code - LETTER_BASE];
+	for (size_t i = 0; i < option_row_count; i++)
+		if (option_rows[i].letter == code && (option_rows[i].groups & groups))
+			return &option_rows[i];
+	return NULL;
+}
+
+static int usage_error(const struct command *command, int code, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (code == ':')
+		complain("%s needs an argument; `memsift help %s` tells which", word, command->name);
+	else if (optopt && optopt < LETTER_BASE)
+		complain("%s: there is no option -%c; `memsift help %s` lists them", command->name,
+			optopt, command->name);
+	else
+		complain("%s: %s is not an option here, or not spelt out; `memsift help %s` lists them",
+			command->name, word, command->name);
+	return STATUS_USAGE;
+}
+
+static int check_words(const struct options *options)
+{
+	static const char *const formats[] = {"text", "json", "ndjson", "csv"};
+	bool known = !options->format;
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
+		known = known || strcmp(options->format, formats[i]) == 0;
+	if (!known)
+		complain("--format %s: this is none of text, json, ndjson, csv", options->format);
+	else if (options->compress && strcmp(options->compress, "zstd") != 0)
+		complain("--compress %s: only zstd is known", options->compress);
+	else if (options->pause && strcmp(options->pause, "none") != 0 &&
+		 strcmp(options->pause, "freeze") != 0)
+		complain("--pause %s: this is neither none nor freeze", options->pause);
+	else if (options->threads > 256)
+		complain("--threads: at most 256");
+	else
+		return STATUS_DONE;
+	return STATUS_USAGE;
+}
+
+int options_parse(struct options *options, const struct command *command, int argc, char **argv)
+{
+	struct option longs[OPTIONS_MAX];
+	char shorts[2 * OPTIONS_MAX + 2];
+	int code;
+
+	options->context = 16;
+	if (ms_filter_new(&options->filter) < 0)
+		return fail(MS_ERR_MEMORY);
+	/* GROUP_HELP marks the rows that only `help` takes; --help itself is everywhere. */
+	getopt_tables(command->groups, longs, shorts);
+	opterr = 0;
+	optind = 1;
+	while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const struct option_row *row = NULL;
+		int r;
+
+		if (code != ':' && code != '?')
+			row = row_of(code, command->groups);
+		if (!row)
+			return usage_error(command, code, argv);
+		r = row->set(options, row, optarg);
+		if (r > 0)
+			return -1;
+		if (r < 0)
+			return fail(r);
+	}
+	options->operands = argv + optind;
+	options->operand_count = argc - optind;
+	return check_words(options);
+}
+
+void options_done(struct options *options)
+{
+	ms_filter_free(options->filter);
+	free(options->args);
+	free(options->regions);
+}

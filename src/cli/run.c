@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What surrounds a job: messages, interrupts, progress, and what it all amounts to in the end.
+ */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SHOW_AFTER_NS = 1000000000, STEM_MAX = 64 };
+
+static atomic_int interrupt_count;
+
+/* The progress line on the screen; only the thread that runs the job touches it. */
+static atomic_bool progress_shown;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupt_count++;
+}
+
+void signals_catch(void)
+{
+	/* Once only: a second interrupt ends the program at once. */
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	action = (struct sigaction){.sa_handler = SIG_IGN};
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+bool interrupted(void)
+{
+	return interrupt_count > 0;
+}
+
+void complain(const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* Names and paths of targets may be part of it. */
+	for (char *c = text; *c; c++)
+		if (((unsigned char)*c < ' ' && *c != '\n') || *c == 0x7f)
+			*c = '?';
+	progress_clear();
+	fprintf(stderr, "memsift: %s\n", text);
+}
+
+int status_of(int status)
+{
+	switch (status) {
+	case MS_OK:
+		return STATUS_DONE;
+	case MS_ERR_ARGUMENT:
+	case MS_ERR_UNSUPPORTED:
+		return STATUS_USAGE;
+	case MS_ERR_NOT_FOUND:
+	case MS_ERR_ACCESS:
+	case MS_ERR_GONE:
+	case MS_ERR_FORMAT:
+		return STATUS_TARGET;
+	case MS_ERR_TIMEOUT:
+		return STATUS_PARTIAL;
+	default:
+		return STATUS_OUTPUT;
+	}
+}
+
+int fail(int status)
+{
+	complain("%s", ms_error());
+	return status_of(status);
+}
+
+static void size_text(uint64_t size, char text[16])
+{
+	const char *units = "BKMGTPE";
+	double value = (double)size;
+
+	while (value >= 1024 && units[1]) {
+		value /= 1024;
+		units++;
+	}
+	snprintf(text, 16, *units == 'B' ? "%.0f%c" : "%.1f%c", value, *units);
+}
+
+
+static void show_progress(void *ctx, const struct ms_progress *progress)
+{
+	static _Thread_local uint64_t first_ns;
+	char done[16], total[16];
+	unsigned percent = progress->bytes_total
+		? (unsigned)(progress->bytes_done * 100 / progress->bytes_total)
+		: 0;
+
+	(void)ctx;
+	if (!first_ns)
+		first_ns = clock_now_ns();
+	if (clock_now_ns() - first_ns < SHOW_AFTER_NS)
+		return;
+	size_text(progress->bytes_done, done);
+	size_text(progress->bytes_total, total);
+	fprintf(stderr, "\r\033[Kmemsift: %3u%%  %s of %s", percent, done, total);
+	if (progress->targets_total > 1)
+		fprintf(stderr, "  process %zu of %zu", progress->targets_done + 1,
+			progress->targets_total);
+	if (progress->hits)
+		fprintf(stderr, "  %llu hits", (unsigned long long)progress->hits);
+	fflush(stderr);
+	progress_shown = true;
+}
+
+void progress_clear(void)
+{
+	if (!atomic_exchange(&progress_shown, false))
+		return;
+	fprintf(stderr, "\r\033[K");
+	fflush(stderr);
+}
+
+static bool job_cancelled(void *ctx)
+{
+	(void)ctx;
+	return interrupted();
+}
+
+struct ms_job job_make(const struct options *options)
+{
+	bool show = !options->quiet && isatty(STDERR_FILENO);
+
+	return (struct ms_job){
+		.size = sizeof(struct ms_job),
+		.threads = (unsigned)options->threads,
+		.timeout_ns = options->timeout_ns,
+		.bytes_max = options->bytes_max,
+		.process_bytes_max = options->process_bytes_max,
+		.hits_max = options->hits_max,
+		.cancelled = job_cancelled,
+		.progress = show ? show_progress : NULL,
+	};
+}
+
+void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total)
+{
+	summary->targets += total->targets;
+	summary->hits += total->hits;
+	summary->bytes_read += total->bytes_read;
+	summary->partial |= total->partial;
+	if (total->hit_limit && !options->quiet)
+		complain("stopped after %llu hits, as --max-hits says",
+			(unsigned long long)total->hits);
+	if (total->targets == 0 && total->targets_failed)
+		summary->status = STATUS_TARGET;
+	else if (summary->status == STATUS_TARGET)
+		summary->status = STATUS_PARTIAL;
+}
+
+void summary_fail(struct summary *summary, int status)
+{
+	int exit_status = status_of(status);
+
+	summary->partial = true;
+	/* Some target worked: then it is partial, whatever happened to this one. */
+	if (exit_status == STATUS_TARGET && summary->targets)
+		exit_status = STATUS_PARTIAL;
+	if (exit_status > summary->status)
+		summary->status = exit_status;
+}
+
+char *file_stem(const struct ms_process *process)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789_+-.";
+	char name[STEM_MAX], *stem;
+
+	snprintf(name, sizeof(name), "%s", process->name[0] ? process->name : "process");
+	for (char *c = name; *c; c++)
+		if (!strchr(safe, *c) || (c == name && *c == '.'))
+			*c = '_';
+	if (asprintf(&stem, "%s.%u", name, process->pid) < 0)
+		return NULL;
+	return stem;
+}
+
+int region_spec_parse(const char *what, const char *text, uint64_t *ret_base, uint64_t *ret_size)
+{
+	char address[40];
+	const char *colon = strrchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	const char *prefix = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0 ? "" : "0x";
+	int r;
+
+	if (!colon || length == 0 || length + 3 > sizeof(address)) {
+		complain("%s %s: a part of memory is written ADDRESS:SIZE", what, text);
+		return -1;
+	}
+	snprintf(address, sizeof(address), "%s%.*s", prefix, (int)length, text);
+	r = ms_parse_number(what, address, ret_base);
+	if (r == 0)
+		r = ms_parse_size(what, colon + 1, 1, ret_size);
+	if (r < 0) {
+		complain("%s", ms_error());
+		return -1;
+	}
+	if (*ret_size == 0 || *ret_size > UINT64_MAX - *ret_base) {
+		complain("%s %s: the size makes no sense", what, text);
+		return -1;
+	}
+	return 0;
+}
+
+int filter_add_range(ms_filter *filter, uint64_t base, uint64_t size)
+{
+	char range[64];
+
+	snprintf(range, sizeof(range), "0x%llx-0x%llx", (unsigned long long)base,
+		(unsigned long long)(base + size));
+	return ms_filter_set(filter, "address", range);
+}
+
+static void time_text(int64_t time, const char *format, char *ret_text, size_t size)
+{
+	time_t seconds = (time_t)time;
+	struct tm parts;
+
+	if (!gmtime_r(&seconds, &parts) || !strftime(ret_text, size, format, &parts))
+		ret_text[0] = '\0';
+}
+
+void time_compact(int64_t time, char ret_text[17])
+{
+	time_text(time, "%Y%m%dT%H%M%SZ", ret_text, 17);
+}
+
+void time_iso(int64_t time, char ret_text[32])
+{
+	time_text(time, "%Y-%m-%dT%H:%M:%SZ", ret_text, 32);
+}
+
+int64_t time_now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+uint64_t clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the command line names: pids and names on a host, and files, each of which is a host of
+ * its own. A word is a pid if it is a number, a file if it has a slash or if no process has that
+ * name and a file does, else a name.
+ */
+#include "cli.h"
+
+#include <ctype.h>
+#include <unistd.h>
+
+struct words {
+	char *pids, *names; /* comma-separated, grown */
+	const char **files;
+	size_t file_count;
+};
+
+static bool is_number(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (!isdigit((unsigned char)*c))
+			return false;
+	return *text != '\0';
+}
+
+static bool append_word(char **list, const char *word)
+{
+	char *grown;
+
+	if (!word)
+		return true;
+	if (asprintf(&grown, "%s%s%s", *list ? *list : "", *list ? "," : "", word) < 0)
+		return false;
+	free(*list);
+	*list = grown;
+	return true;
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path;
+}
+
+static bool is_running(ms_host *host, const char *name)
+{
+	const struct ms_process *list;
+	size_t count;
+
+	if (ms_host_processes(host, &list, &count) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const char *exe = last_part(list[i].exe);
+
+		if (strcmp(list[i].name, name) == 0 || (exe && strcmp(exe, name) == 0))
+			return true;
+	}
+	return false;
+}
+
+static bool is_file(const struct options *options, ms_host *host, const char *word)
+{
+	if (options->from || strncmp(word, "re:", 3) == 0)
+		return false;
+	if (strchr(word, '/'))
+		return true;
+	return access(word, F_OK) == 0 && !is_running(host, word);
+}
+
+static bool sort_words(const struct options *options, ms_host *host, struct words *words)
+{
+	bool good = append_word(&words->pids, options->pids) &&
+		    append_word(&words->names, options->names);
+
+	words->files = calloc((size_t)options->operand_count + 1, sizeof(*words->files));
+	good = good && words->files;
+	for (int i = 0; i < options->operand_count && good; i++) {
+		const char *word = options->operands[i];
+
+		if (is_number(word))
+			good = append_word(&words->pids, word);
+		else if (is_file(options, host, word))
+			words->files[words->file_count++] = word;
+		else
+			good = append_word(&words->names, word);
+	}
+	return good;
+}
+
+static void missing(void *ctx, const char *what)
+{
+	struct targets *targets = ctx;
+
+	complain("no process matches \"%s\"", what);
+	targets->missing++;
+}
+
+static bool add_group(
+	struct targets *targets, ms_host *host, const struct ms_process *list, size_t count)
+{
+	struct target_group *grown = realloc(
+		targets->groups, (targets->group_count + 1) * sizeof(*targets->groups));
+
+	if (!grown)
+		return false;
+	targets->groups = grown;
+	grown[targets->group_count++] = (struct target_group){host, list, count};
+	targets->process_count += count;
+	return true;
+}
+
+/* Adds what is chosen on the main host; takes the host over. */
+static int open_main(const struct options *options, const struct words *words, ms_host *host,
+	struct targets *targets)
+{
+	bool any = words->pids || words->names || options->all || options->user;
+	struct ms_selection selection = {
+		.size = sizeof(selection),
+		.pids = words->pids,
+		.names = words->names,
+		.exclude = options->exclude,
+		.user = options->user,
+		/* A file's host has but one process, as a rule: that one, then. */
+		.all = options->all || (!any && options->from),
+		.include_system = options->include_system || !ms_host_is_local(host),
+		.tree = options->tree,
+		.missing = missing,
+		.ctx = targets,
+	};
+	const struct ms_process *list;
+	size_t count;
+	int r;
+
+	if (!any && !options->from) {
+		ms_host_free(host);
+		return STATUS_DONE;
+	}
+	r = ms_host_select(host, &selection, &list, &count);
+	if (r == 0 && !add_group(targets, host, list, count)) {
+		ms_host_free(host);
+		return STATUS_OUTPUT;
+	}
+	if (r == 0)
+		return STATUS_DONE;
+	ms_host_free(host);
+	if (r != MS_ERR_NOT_FOUND)
+		return fail(r);
+	if (!targets->missing)
+		complain("%s", ms_error());
+	targets->missing += !targets->missing;
+	return STATUS_DONE;
+}
+
+static int open_file(const char *path, struct targets *targets)
+{
+	const struct ms_process *list;
+	ms_host *host;
+	size_t count;
+	int r = ms_host_open(path, &host);
+
+	if (r == 0 && (r = ms_host_processes(host, &list, &count)) < 0)
+		ms_host_free(host);
+	if (r < 0) {
+		complain("%s", ms_error());
+		targets->missing++;
+		return r == MS_ERR_ARGUMENT ? STATUS_USAGE : STATUS_DONE;
+	}
+	if (add_group(targets, host, list, count))
+		return STATUS_DONE;
+	ms_host_free(host);
+	return STATUS_OUTPUT;
+}
+
+static int open_all(const struct options *options, ms_host *host, struct targets *targets)
+{
+	struct words words = {0};
+	int status = STATUS_OUTPUT;
+
+	if (sort_words(options, host, &words))
+		status = open_main(options, &words, host, targets);
+	else
+		ms_host_free(host);
+	for (size_t i = 0; i < words.file_count && status == STATUS_DONE; i++)
+		status = open_file(words.files[i], targets);
+	free(words.pids);
+	free(words.names);
+	free(words.files);
+	return status;
+}
+
+int targets_open(const struct options *options, struct targets *ret_targets)
+{
+	ms_host *host;
+	int r, status;
+
+	*ret_targets = (struct targets){0};
+	r = ms_host_open(options->from, &host);
+	if (r < 0)
+		return fail(r);
+	status = open_all(options, host, ret_targets);
+	if (status == STATUS_DONE && !ret_targets->process_count) {
+		if (!ret_targets->missing)
+			complain("%s: name a target: a pid, a process name or a file, or use --all",
+				options->command);
+		status = ret_targets->missing ? STATUS_TARGET : STATUS_USAGE;
+	}
+	if (status != STATUS_DONE)
+		targets_close(ret_targets);
+	return status;
+}
+
+void targets_close(struct targets *targets)
+{
+	for (size_t i = 0; i < targets->group_count; i++)
+		ms_host_free(targets->groups[i].host);
+	free(targets->groups);
+	*targets = (struct targets){0};
+}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The filter for many literals: a table of bytes, indexed by a hash of four bytes of data, tells
- * whether some literal may be there. Plain loads and multiplies keep pace with vector gathers
- * here, so there is one version for all processors. What makes it fast is looking at every
- * fourth window only: a literal with seven good bytes has a whole window at one of the four
- * places, whatever its alignment, and each of the four is in the table.
+ * whether some literal may be there. It needs nothing but loads and multiplies, so there is one
+ * version for all processors. What makes it fast is looking at every fourth window only: a
+ * literal with seven good bytes has a whole window at one of the four places, whatever its
+ * alignment, and each of the four is in the table.
  */
 #include "find/part.h"
 

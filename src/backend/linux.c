@@ -163,8 +163,8 @@ bool linux_alive(const struct linux_source *ls)
 
 int linux_gone(const struct ms_source *src)
 {
-	return err_set(MS_ERR_GONE, "pid %u (%s) ended or became another program",
-		src->process.pid, src->process.name ? src->process.name : "?");
+	return err_set(MS_ERR_GONE, "pid %u (%s) ended or became another program", src->process.pid,
+		src->process.name ? src->process.name : "?");
 }
 
 static bool has_ended(const struct linux_stat *st)
@@ -219,8 +219,8 @@ static int check_identity(struct ms_source *src)
 			"pid %u ended; the number now belongs to another process", process->pid);
 	if (st.kernel || process->kernel)
 		return err_set(MS_ERR_UNSUPPORTED,
-			"pid %u (%s) is a kernel thread: it has no memory of its own",
-			process->pid, name);
+			"pid %u (%s) is a kernel thread: it has no memory of its own", process->pid,
+			name);
 	if (has_ended(&st) && !find_live_thread(ls))
 		return err_set(MS_ERR_GONE,
 			"pid %u (%s) has ended; only its exit status is left (a zombie)",
@@ -358,6 +358,7 @@ static const struct ms_source_ops local_source = {
 	.read = linux_read,
 	.threads = source_threads,
 	.resident = linux_resident,
+	.identify = linux_identify,
 	.pause = source_pause,
 };
 

@@ -21,7 +21,7 @@
 struct linux_pause;
 
 struct linux_host {
-	pthread_mutex_t lock; /* guards mounts; sources are opened from several threads */
+	pthread_mutex_t lock; /* guards all lists of mounts, those of sources, too */
 	int mountinfo;	      /* of memsift's own namespace; polls as ready when mounts change */
 	bool mounts_read;
 	struct linux_mounts mounts;
@@ -33,7 +33,7 @@ struct linux_source {
 	int space; /* where mem, maps and the like are: dir, or /proc/PID/task/TID */
 	int mem, maps;
 	struct linux_pages pages;
-	pid_t tid; /* a thread that has the address space; mostly the pid */
+	pid_t tid;	      /* a thread that has the address space; mostly the pid */
 	atomic_bool mem_only; /* process_vm_readv() is out: forbidden, or could be led astray */
 	bool smaps_always;    /* the kernel tells resident sizes no other way */
 	bool own_mounts_read;
@@ -54,8 +54,7 @@ int linux_gone(const struct ms_source *src);
 
 /*
  * Where the file system of a device number, or of a mount's number, lives: as memsift's own
- * namespace shows it, else as the target's does. Reading the target's is not for several
- * threads at once: only the functions behind ops->regions ask with `own`.
+ * namespace shows it, else as the target's does. May be called from several threads.
  */
 enum linux_place linux_place(struct ms_source *src, uint32_t major, uint32_t minor);
 enum linux_place linux_place_of_mount(struct ms_source *src, uint64_t id);
@@ -64,5 +63,6 @@ int linux_regions(struct ms_source *src, struct region_list *out);
 int linux_resident(struct ms_source *src, const struct ms_region *region, uint64_t base,
 	uint64_t size, struct run *runs, size_t room, size_t *ret_count);
 int linux_read(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size);
+int linux_identify(struct ms_source *src, uint64_t base, size_t count, struct page_id *ids);
 
 #endif

@@ -185,8 +185,8 @@ size_t linux_file_read(const struct linux_file *file, uint64_t offset, void *buf
 		return 0;
 	size = (size_t)min_u64(size, limit - offset);
 	while (done < size) {
-		ssize_t got = pread(file->fd, (char *)buf + done, size - done,
-			(off_t)(offset + done));
+		ssize_t got =
+			pread(file->fd, (char *)buf + done, size - done, (off_t)(offset + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;

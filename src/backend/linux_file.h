@@ -11,9 +11,9 @@
 
 enum linux_file_type {
 	LINUX_FILE_REGULAR,
-	LINUX_FILE_ZERO,    /* /dev/zero: a private mapping of it is anonymous memory */
-	LINUX_FILE_DEVICE,  /* another device */
-	LINUX_FILE_BARRED,  /* nobody can tell, or it might block */
+	LINUX_FILE_ZERO,   /* /dev/zero: a private mapping of it is anonymous memory */
+	LINUX_FILE_DEVICE, /* another device */
+	LINUX_FILE_BARRED, /* nobody can tell, or it might block */
 };
 
 /* What lies behind a region of a live source. */
@@ -24,7 +24,8 @@ struct linux_file {
 };
 
 /* Opens it as far as is allowed; the result is always valid. Close it with linux_file_close(). */
-void linux_file_open(struct ms_source *src, const struct ms_region *region, struct linux_file *file);
+void linux_file_open(
+	struct ms_source *src, const struct ms_region *region, struct linux_file *file);
 void linux_file_close(struct linux_file *file);
 
 /* What kind of file it is; nothing is opened. */

@@ -244,8 +244,7 @@ static bool is_bss(const struct ms_region *region, const struct ms_region *befor
 static enum ms_kind kind_of(const struct ms_region *region, const struct ms_region *before,
 	const uint64_t *stack_pointers, size_t count)
 {
-	bool private_write =
-		(region->perm & MS_PERM_WRITE) && !(region->perm & MS_PERM_SHARED);
+	bool private_write = (region->perm & MS_PERM_WRITE) && !(region->perm & MS_PERM_SHARED);
 
 	if (strcmp(region->path, "[stack]") == 0 ||
 		(private_write && holds_any(region, stack_pointers, count)))

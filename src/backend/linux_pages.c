@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The interface of PAGEMAP_SCAN is in include/uapi/linux/fs.h since Linux 6.7, its category for
- * guards since 6.18
- * at the latest; the bits of a pagemap entry are in Documentation/admin-guide/mm/pagemap.rst
- * (58, guard, since 6.15). Guard pages came with 6.13: in between, and to a kernel that is not
+ * guards since 6.18 at the latest; the bits of a pagemap entry are in Documentation/admin-guide/mm/pagemap.rst
+ * (56, mapped by one process alone, since 4.2; 58, guard, since 6.15). Guard pages came with 6.13: in between, and to a kernel that is not
  * asked for them, they look swapped, as do on old kernels pages that carry nothing but a
  * userfaultfd write-protection mark.
  */
@@ -31,6 +30,7 @@ enum {
 #define ENTRY_SWAPPED (1ull << 62)
 #define ENTRY_FILE (1ull << 61)
 #define ENTRY_GUARD (1ull << 58)
+#define ENTRY_EXCLUSIVE (1ull << 56)
 
 static int scan(const struct linux_pages *pages, struct scan_arg *arg)
 {
@@ -42,8 +42,8 @@ static int scan(const struct linux_pages *pages, struct scan_arg *arg)
 /* Whether a scan for these categories is understood; an empty range is checked but not walked. */
 static bool understands(const struct linux_pages *pages, uint64_t categories)
 {
-	struct scan_arg arg = {.size = sizeof(arg), .category_anyof_mask = categories,
-		.return_mask = categories};
+	struct scan_arg arg = {
+		.size = sizeof(arg), .category_anyof_mask = categories, .return_mask = categories};
 
 	return scan(pages, &arg) >= 0;
 }
@@ -90,7 +90,8 @@ static uint64_t entry_categories(uint64_t entry)
 	if (entry & ENTRY_GUARD)
 		return LINUX_PAGE_GUARD;
 	if (entry & ENTRY_PRESENT)
-		return LINUX_PAGE_PRESENT | (entry & ENTRY_FILE ? LINUX_PAGE_FILE : 0);
+		return LINUX_PAGE_PRESENT | (entry & ENTRY_FILE ? LINUX_PAGE_FILE : 0) |
+		       (entry & (ENTRY_FILE | ENTRY_EXCLUSIVE) ? 0 : LINUX_PAGE_SHARED);
 	if (entry & ENTRY_SWAPPED)
 		return LINUX_PAGE_SWAPPED | (entry & ENTRY_FILE ? LINUX_PAGE_FILE : 0);
 	return 0;
@@ -140,9 +141,9 @@ int linux_pages_find(const struct linux_pages *pages, uint64_t base, uint64_t en
 	size_t count, swapped = 0;
 	int r;
 
-	if (!pages->scan)
-		return find_by_entries(
-			pages, base, end, wanted, runs, room, ret_count, ret_end);
+	/* What is shared only the entries tell. */
+	if (!pages->scan || (wanted & LINUX_PAGE_SHARED))
+		return find_by_entries(pages, base, end, wanted, runs, room, ret_count, ret_end);
 	r = find_by_scan(pages, base, end, wanted, runs, room, &count, ret_end);
 	if (r < 0)
 		return r;

@@ -17,11 +17,13 @@ enum {
 	LINUX_PAGE_PRESENT = 8,
 	LINUX_PAGE_SWAPPED = 16,
 	LINUX_PAGE_GUARD = 256,
+	/* A number of our own: anonymous and in memory, but not this process's alone. */
+	LINUX_PAGE_SHARED = 1 << 20,
 };
 
 struct linux_pages {
-	int fd;	   /* /proc/PID/pagemap; -1 where it cannot be had */
-	bool scan; /* the kernel has PAGEMAP_SCAN */
+	int fd;	    /* /proc/PID/pagemap; -1 where it cannot be had */
+	bool scan;  /* the kernel has PAGEMAP_SCAN */
 	bool guard; /* and tells guards from swapped pages by it */
 };
 

@@ -57,8 +57,8 @@ static bool put_file(struct filler *filler, uint64_t base, uint64_t end)
 
 	while (base < end) {
 		uint64_t offset = base - region->base + region->offset, data_end;
-		bool data = linux_file_is_data(
-			&filler->file, offset, offset + (end - base), &data_end);
+		bool data =
+			linux_file_is_data(&filler->file, offset, offset + (end - base), &data_end);
 
 		/* Whatever the file system says, each round gets on. */
 		if (data_end <= offset)
@@ -192,12 +192,17 @@ static size_t read_vm(struct linux_source *ls, uint64_t addr, void *buf, size_t 
 }
 
 /* Reads memory as it is; what only a debugger may read (no access, execute only), too. */
-static size_t read_memory(struct job *job, uint64_t addr, uint64_t end)
+static size_t read_memory(struct job *job, uint64_t addr, uint64_t end, uint64_t categories)
 {
 	struct linux_source *ls = linux_of(job->src);
 	char *buf = job->buf + (addr - job->addr);
 	size_t size = (size_t)(end - addr);
-	size_t done = read_vm(ls, addr, buf, size);
+	/*
+	 * process_vm_readv() pins the pages it reads, and to pin a page that a fork left shared
+	 * the kernel first makes the target a copy of its own (Linux >= 5.19,
+	 * gup_must_unshare() in mm/internal.h): the target would grow. pread() does not pin.
+	 */
+	size_t done = categories & LINUX_PAGE_SHARED ? 0 : read_vm(ls, addr, buf, size);
 
 	while (done < size) {
 		ssize_t got = pread(ls->mem, buf + done, size - done, (off_t)(addr + done));
@@ -254,8 +259,9 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 	do {
 		before = *at;
 		if (linux_pages_find(&ls->pages, align_down(*at, page), limit,
-			    LINUX_PAGE_PRESENT | LINUX_PAGE_SWAPPED | LINUX_PAGE_GUARD, runs,
-			    READ_RUNS, &count, &reached) < 0)
+			    LINUX_PAGE_PRESENT | LINUX_PAGE_SWAPPED | LINUX_PAGE_GUARD |
+				    LINUX_PAGE_SHARED,
+			    runs, READ_RUNS, &count, &reached) < 0)
 			return;
 		for (size_t i = 0; i < count; i++) {
 			uint64_t run_end = min_u64(runs[i].end, end);
@@ -263,13 +269,13 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 			if (!read_gap(job, at, runs[i].base) ||
 				(runs[i].categories & LINUX_PAGE_GUARD))
 				return;
-			*at += read_memory(job, *at, run_end);
+			*at += read_memory(job, *at, run_end, runs[i].categories);
 			if (*at < run_end)
 				return;
 		}
 		if (!read_gap(job, at, min_u64(reached, end)))
 			return;
-	} while (*at < end && *at > before);
+	} while (*at<end && * at> before);
 }
 
 /*
@@ -302,7 +308,7 @@ int linux_read(struct ms_source *src, uint64_t addr, void *buf, size_t size, siz
 	if (!add_u64(addr, size, &end))
 		end = UINT64_MAX;
 	if (cut_at_device(src, addr, &end) || linux_of(src)->pages.fd < 0)
-		at += read_memory(&job, addr, end);
+		at += read_memory(&job, addr, end, 0);
 	else
 		read_pages(&job, &at, end);
 	linux_file_close(&job.file);

@@ -152,7 +152,7 @@ static bool is_strange(const char *path, enum linux_place place)
 struct marker {
 	struct ms_source *src;
 	struct region_list *out;
-	bool strange; /* smaps should be consulted */
+	bool strange;		      /* smaps should be consulted */
 	const struct ms_region *last; /* the last one with a file, and where that lives */
 	enum linux_place place;
 };

@@ -85,8 +85,8 @@ static bool read_last_page(struct ms_source *src, const struct ms_region *region
 	       pread(ls->mem, page, src->page_size, (off_t)address) == (ssize_t)src->page_size;
 }
 
-static int find_running(struct ms_source *src, const struct region_list *regions,
-	const struct lister *lister)
+static int find_running(
+	struct ms_source *src, const struct region_list *regions, const struct lister *lister)
 {
 	AUTO_FREE uint8_t *page = malloc(src->page_size);
 

@@ -63,7 +63,7 @@ struct linux_pause {
 	/* The tracing thread's own until it is ready; it only reads them afterwards. */
 	VEC(struct tracee) tracees;
 	size_t hint;  /* where the thread that is listed next is likely to be */
-	size_t fresh; /* threads found in the current round */
+	size_t fresh; /* threads met for the first time in the current round */
 	uint64_t deadline_ns;
 	struct arena registers;
 	char *scratch; /* REGISTERS_MAX bytes */
@@ -210,8 +210,8 @@ static int seize(void *ctx, uint32_t tid)
 		if (thread_state(pause, tid) == 'X')
 			return gone(pause->pid);
 		ptrace(PTRACE_INTERRUPT, (pid_t)tid, NULL, NULL);
-		pause->fresh++;
 	}
+	pause->fresh++;
 	if (known)
 		*known = tracee;
 	return known || vec_push(&pause->tracees, tracee) ? 0 : err_nomem();
@@ -329,7 +329,12 @@ static int keep_all_registers(struct linux_pause *pause, bool *ret_all)
 	return any ? 0 : gone(pause->pid);
 }
 
-/* Stops threads in rounds until one finds no new thread: only a running one can start others. */
+/*
+ * Stops threads in rounds until one meets no thread that is new: only a running one can start
+ * others. One that ends before it can be seized counts as new, too. It may have started another,
+ * and a thread that ends while /proc is walked hides those behind it (next_tid() in
+ * fs/proc/base.c).
+ */
 static int stop_all(struct linux_pause *pause)
 {
 	bool all = false;

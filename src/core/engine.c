@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/engine.h"
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "core/scan.h"
@@ -60,6 +61,23 @@ void ms_engine_free(ms_engine *engine)
 size_t engine_overlap(const struct ms_engine *engine)
 {
 	return engine->ops->overlap ? engine->ops->overlap(engine) : 0;
+}
+
+uint64_t engine_period(const struct ms_engine *engine)
+{
+	return engine->ops->period ? engine->ops->period(engine) : 1;
+}
+
+bool hit_copy(struct ms_hit *to, const struct ms_hit *from, struct arena *bytes)
+{
+	struct ms_hit copy = *from;
+
+	if (copy.bytes)
+		copy.bytes = (uint8_t *)arena_copy(bytes, from->bytes, from->bytes_size);
+	if (copy.context)
+		copy.context = (uint8_t *)arena_copy(bytes, from->context, from->context_size);
+	*to = copy;
+	return (copy.bytes || !from->bytes) && (copy.context || !from->context);
 }
 
 size_t engine_behind(const struct ms_engine *engine)

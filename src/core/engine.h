@@ -48,6 +48,12 @@ struct ms_engine_ops {
 	size_t (*overlap)(const struct ms_engine *engine);
 	size_t (*behind)(const struct ms_engine *engine);
 
+	/*
+	 * Hits depend on the bytes and, of the address, only on its remainder by this number.
+	 * NULL: on the bytes alone.
+	 */
+	uint64_t (*period)(const struct ms_engine *engine);
+
 	/* Reports hits by ascending address. A non-zero return of emit->hit() is passed on. */
 	int (*span)(const struct ms_engine *engine, void *scratch, const struct ms_span *span,
 		struct ms_emit *emit);
@@ -63,5 +69,11 @@ int engine_new(const struct ms_engine_ops *ops, struct ms_engine **ret_engine);
 
 size_t engine_overlap(const struct ms_engine *engine);
 size_t engine_behind(const struct ms_engine *engine);
+uint64_t engine_period(const struct ms_engine *engine);
+
+struct arena;
+
+/* Copies a hit with all that it points to; false when memory runs out. */
+bool hit_copy(struct ms_hit *to, const struct ms_hit *from, struct arena *bytes);
 
 #endif

@@ -47,6 +47,14 @@ struct run {
 	enum ms_state state;
 };
 
+/*
+ * What a page of memory is, wherever it is mapped: two pages with the same identity hold the same
+ * bytes. kind 0 means that no other process can have the page, or that nothing is known of it.
+ */
+struct page_id {
+	uint64_t kind, object, index;
+};
+
 struct ms_source_ops {
 	size_t priv_size;
 
@@ -81,6 +89,12 @@ struct ms_source_ops {
 	 */
 	int (*resident)(struct ms_source *src, const struct ms_region *region, uint64_t base,
 		uint64_t size, struct run *runs, size_t room, size_t *ret_count);
+
+	/*
+	 * Tells what `count` pages from base on are, whether they hold data or not. Called from
+	 * several threads at once. NULL: nothing is known. A failure means the same.
+	 */
+	int (*identify)(struct ms_source *src, uint64_t base, size_t count, struct page_id *ids);
 
 	/* Stops all threads of the target, or lets them go. NULL: nothing runs that could stop. */
 	int (*pause)(struct ms_source *src, bool pause);

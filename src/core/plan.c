@@ -17,6 +17,7 @@ void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter 
 	plan->filter = filter;
 	plan->coverage = coverage;
 	plan->bytes_max = bytes_max;
+	plan->canonical = false;
 	plan->region = 0;
 	plan->at = 0;
 	plan->in_region = false;
@@ -246,6 +247,23 @@ void plan_done(struct plan *plan)
 	free(plan);
 }
 
+/*
+ * How far a chunk of at most `size` bytes may reach from plan->next: to the end of its region,
+ * and not across a multiple of the size, counted in the file where there is one, else in
+ * addresses. The same pages are then cut alike wherever they are mapped.
+ */
+static size_t canonical_size(const struct plan *plan, size_t size)
+{
+	const struct ms_region *region = region_find(&plan->src->regions, plan->next);
+	uint64_t at = plan->next;
+
+	if (!region || !size)
+		return size;
+	if (region->inode)
+		at = plan->next - region->base + region->offset;
+	return (size_t)min_u64(size - at % size, region->base + region->size - plan->next);
+}
+
 int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, struct chunk *ret_chunk)
 {
 	uint64_t left = plan->bytes_max - plan->handed_out;
@@ -265,6 +283,8 @@ int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, stru
 	}
 	if (r < 0)
 		return r;
+	if (plan->canonical)
+		fresh = canonical_size(plan, fresh);
 	fresh = (size_t)min_u64(min_u64(fresh, left), plan->end - plan->next);
 	*ret_chunk = (struct chunk){
 		.base = plan->next,

@@ -30,6 +30,7 @@ struct plan {
 	const struct ms_filter *filter;
 	struct coverage *coverage;
 	uint64_t bytes_max; /* of data to plan; UINT64_MAX for no limit */
+	bool canonical;	    /* cut chunks so that shared pages are cut alike everywhere */
 
 	/* Where in the regions the walk is. */
 	size_t region;

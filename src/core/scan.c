@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "core/plan.h"
 #include "core/reader.h"
+#include "core/share.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -67,6 +68,7 @@ struct run_state {
 	size_t before, after;
 	unsigned threads, running;
 	struct result *spare;
+	struct share *share; /* NULL: one target, nothing to share */
 };
 
 struct worker {
@@ -81,6 +83,7 @@ struct worker {
 	struct ms_emit emit;
 	struct coverage coverage; /* of the chunk */
 	const struct ms_span *span;
+	bool whole; /* nothing of the chunk was missing, and all its hits are in result */
 };
 
 static void result_free(struct result *result)
@@ -218,6 +221,7 @@ static int hand_out_early(struct worker *worker)
 	struct run_state *state = worker->state;
 	int r;
 
+	worker->whole = false;
 	pthread_mutex_lock(&state->lock);
 	while (!at_front(state, worker->slot, worker->result->number) && state->stop == STOP_NOT)
 		pthread_cond_wait(&state->changed, &state->lock);
@@ -238,6 +242,18 @@ static int hand_out_early(struct worker *worker)
 	pthread_cond_broadcast(&state->changed);
 	pthread_mutex_unlock(&state->lock);
 	return r;
+}
+
+/* Adds a hit whose bytes are kept already. */
+static int push_hit(struct worker *worker, const struct ms_hit *kept)
+{
+	struct result *result = worker->result;
+
+	if (!vec_push(&result->hits, *kept))
+		return err_nomem();
+	if (result->bytes.total + result->hits.count * sizeof(*kept) > RESULT_MAX)
+		return hand_out_early(worker);
+	return 0;
 }
 
 static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
@@ -267,11 +283,7 @@ static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 			return err_nomem();
 		memcpy((void *)kept.bytes, hit->bytes, hit->bytes_size);
 	}
-	if (!vec_push(&result->hits, kept))
-		return err_nomem();
-	if (result->bytes.total + result->hits.count * sizeof(kept) > RESULT_MAX)
-		return hand_out_early(worker);
-	return 0;
+	return push_hit(worker, &kept);
 }
 
 /* ---- Taking chunks ---------------------------------------------------------------------- */
@@ -317,6 +329,7 @@ static int open_slot(struct run_state *state, size_t index, struct slot *slot)
 	if (r == 0) {
 		plan_init(slot->plan, slot->src, state->scan->filter, &slot->coverage,
 			job->process_bytes_max ? job->process_bytes_max : UINT64_MAX);
+		slot->plan->canonical = state->share;
 		r = freeze_slot(state, index, slot);
 	}
 	if (r < 0)
@@ -440,6 +453,8 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	uint64_t last = min_u64(base + size, chunk->base + chunk->fresh);
 	struct ms_span span;
 
+	if (state != MS_STATE_DATA)
+		worker->whole = false;
 	if (first >= last)
 		return 0;
 	coverage_add(&worker->coverage, first, last - first, state);
@@ -481,22 +496,73 @@ static void queue_result(struct run_state *state, struct slot *slot, struct resu
 	state->pending_bytes += result->bytes.total;
 }
 
-static void work_chunk(struct worker *worker)
+/* Reports the hits that the same pages had elsewhere. */
+static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 {
-	struct run_state *state = worker->state;
+	const struct chunk *chunk = &worker->chunk;
+
+	coverage_add(&worker->coverage, chunk->base, chunk->fresh, MS_STATE_DATA);
+	for (size_t i = 0; i < entry->count; i++) {
+		struct ms_hit hit;
+		int r = 0;
+
+		if (!hit_copy(&hit, &entry->hits[i], &worker->result->bytes))
+			return err_nomem();
+		hit.address += chunk->base;
+		r = push_hit(worker, &hit);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Reads and searches the chunk. */
+static int search_chunk(struct worker *worker)
+{
 	struct slot *slot = worker->slot;
 	const struct chunk *chunk = &worker->chunk;
-	uint64_t start = chunk->base - chunk->before;
-	uint64_t done;
-	int r;
 
 	if (worker->read_slot != slot) {
 		reader_done(&worker->reader);
 		reader_init(&worker->reader, slot->src);
 		worker->read_slot = slot;
 	}
-	r = reader_read(&worker->reader, start, worker->data - chunk->before,
-		chunk->before + chunk->fresh + chunk->after, work_piece, worker);
+	worker->whole = true;
+	return reader_read(&worker->reader, chunk->base - chunk->before,
+		worker->data - chunk->before, chunk->before + chunk->fresh + chunk->after,
+		work_piece, worker);
+}
+
+/* The same, but looks first whether these pages were searched already. */
+static int search_shared(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	const struct chunk *chunk = &worker->chunk;
+	const struct share_entry *entry;
+	struct share_key key;
+	int r;
+
+	if (!state->share || !share_key_make(worker->slot->src, chunk,
+				     engine_period(state->scan->engine), &key))
+		return search_chunk(worker);
+	entry = share_find(state->share, key);
+	if (entry)
+		return repeat_hits(worker, entry);
+	r = search_chunk(worker);
+	if (r == 0 && worker->whole)
+		share_add(state->share, key, chunk->base, worker->result->hits.data,
+			worker->result->hits.count);
+	return r;
+}
+
+static void work_chunk(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	struct slot *slot = worker->slot;
+	const struct chunk *chunk = &worker->chunk;
+	uint64_t done;
+	int r = search_shared(worker);
+
 	pthread_mutex_lock(&state->lock);
 	slot->coverage.sums.gone |= worker->reader.gone;
 	done = worker->coverage.sums.read + worker->coverage.sums.absent +
@@ -721,6 +787,7 @@ static void state_done(struct run_state *state)
 		result_free(state->spare);
 		state->spare = next;
 	}
+	share_free(state->share);
 	pthread_cond_destroy(&state->changed);
 	pthread_mutex_destroy(&state->lock);
 	free(state->slots);
@@ -733,7 +800,11 @@ int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
 
 	state_init(&state, scan);
 	state.slots = calloc(scan->target_count + 1, sizeof(*state.slots));
-	r = state.slots ? run_workers(&state) : err_nomem();
+	r = state.slots ? 0 : err_nomem();
+	if (r == 0 && scan->target_count > 1)
+		r = share_new(&state.share);
+	if (r == 0)
+		r = run_workers(&state);
 	if (r == 0) {
 		r = wind_up(&state);
 		if (state.stop == STOP_FAULT)

@@ -548,6 +548,13 @@ static int bytes_span(const struct ms_engine *engine, void *scratch, const struc
 	return block_emit(&s);
 }
 
+static uint64_t bytes_period(const struct ms_engine *engine)
+{
+	const struct bytes *bytes = engine->priv;
+
+	return bytes->align ? bytes->align : 1;
+}
+
 const struct ms_engine_ops bytes_engine = {
 	.name = "bytes",
 	.summary = "texts and hex patterns with wildcards, jumps and alternatives",
@@ -555,5 +562,6 @@ const struct ms_engine_ops bytes_engine = {
 	.create = bytes_create,
 	.destroy = bytes_destroy,
 	.overlap = bytes_overlap,
+	.period = bytes_period,
 	.span = bytes_span,
 };

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The memory of chunks seen. Its size is bounded: once it is full, new chunks are not kept.
+ */
+#include "core/share.h"
+
+#include "base/err.h"
+
+#include <pthread.h>
+
+enum {
+	BUCKETS = 1 << 16,
+	ENTRIES_MAX = 1 << 20,		  /* half a TiB of different chunks */
+	HITS_MAX = 4096,		  /* of a chunk that is worth keeping */
+	BYTES_MAX = 64 * 1024 * 1024,	  /* of hits in all */
+	PAGES_MAX = 1024,		  /* pages of a chunk and what lies around it */
+};
+
+struct share {
+	pthread_mutex_t lock;
+	struct share_entry *buckets[BUCKETS];
+	size_t entries, bytes;
+};
+
+int share_new(struct share **ret_share)
+{
+	struct share *share = calloc(1, sizeof(*share));
+
+	if (!share)
+		return err_nomem();
+	pthread_mutex_init(&share->lock, NULL);
+	*ret_share = share;
+	return 0;
+}
+
+static void entry_free(struct share_entry *entry)
+{
+	arena_done(&entry->bytes);
+	free(entry->hits);
+	free(entry);
+}
+
+void share_free(struct share *share)
+{
+	if (!share)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (share->buckets[i]) {
+			struct share_entry *next = share->buckets[i]->next;
+
+			entry_free(share->buckets[i]);
+			share->buckets[i] = next;
+		}
+	pthread_mutex_destroy(&share->lock);
+	free(share);
+}
+
+/* The finisher of SplitMix64 (Steele, Lea, Flood 2014): every bit depends on every bit. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return x ^ (x >> 31);
+}
+
+static void key_add(struct share_key *key, uint64_t value)
+{
+	key->a = mix(key->a ^ value) + 0x9e3779b97f4a7c15u;
+	key->b = mix(key->b + value * 0xff51afd7ed558ccdu) ^ (key->b << 1);
+}
+
+bool share_key_make(struct ms_source *src, const struct chunk *chunk, uint64_t period,
+	struct share_key *ret_key)
+{
+	struct page_id ids[PAGES_MAX];
+	uint64_t first = chunk->base - chunk->before;
+	uint64_t last = chunk->base + chunk->fresh + chunk->after;
+	uint64_t page = src->page_size;
+	uint64_t base = align_down(first, page), end = align_up(last, page);
+	size_t count = (size_t)((end - base) / page);
+	struct share_key key = {0x6d656d73, 0x69667421};
+
+	if (!src->ops->identify || count > PAGES_MAX ||
+		src->ops->identify(src, base, count, ids) < 0)
+		return false;
+	key_add(&key, chunk->base % period);
+	key_add(&key, first - base);
+	key_add(&key, chunk->before);
+	key_add(&key, chunk->fresh);
+	key_add(&key, chunk->after);
+	for (size_t i = 0; i < count; i++) {
+		if (!ids[i].kind)
+			return false;
+		key_add(&key, ids[i].kind);
+		key_add(&key, ids[i].object);
+		key_add(&key, ids[i].index);
+	}
+	*ret_key = key;
+	return true;
+}
+
+static struct share_entry *bucket_find(const struct share *share, struct share_key key)
+{
+	struct share_entry *entry = share->buckets[key.a % BUCKETS];
+
+	while (entry && (entry->key.a != key.a || entry->key.b != key.b))
+		entry = entry->next;
+	return entry;
+}
+
+const struct share_entry *share_find(struct share *share, struct share_key key)
+{
+	const struct share_entry *entry;
+
+	pthread_mutex_lock(&share->lock);
+	entry = bucket_find(share, key);
+	pthread_mutex_unlock(&share->lock);
+	return entry;
+}
+
+static struct share_entry *entry_new(
+	struct share_key key, uint64_t base, const struct ms_hit *hits, size_t count)
+{
+	struct share_entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry)
+		return NULL;
+	entry->key = key;
+	entry->count = count;
+	entry->hits = calloc(count + 1, sizeof(*entry->hits));
+	for (size_t i = 0; entry->hits && i < count; i++) {
+		if (!hit_copy(&entry->hits[i], &hits[i], &entry->bytes)) {
+			entry_free(entry);
+			return NULL;
+		}
+		entry->hits[i].address -= base;
+	}
+	if (!entry->hits) {
+		entry_free(entry);
+		return NULL;
+	}
+	return entry;
+}
+
+/* Puts the entry in, unless there is no room for it. */
+static bool entry_put(struct share *share, struct share_entry *entry)
+{
+	size_t bytes = entry->bytes.total + entry->count * sizeof(*entry->hits);
+	struct share_entry **bucket = &share->buckets[entry->key.a % BUCKETS];
+
+	if (share->entries >= ENTRIES_MAX || share->bytes + bytes > BYTES_MAX ||
+		bucket_find(share, entry->key))
+		return false;
+	entry->next = *bucket;
+	*bucket = entry;
+	share->entries++;
+	share->bytes += bytes;
+	return true;
+}
+
+void share_add(struct share *share, struct share_key key, uint64_t base, const struct ms_hit *hits,
+	size_t count)
+{
+	struct share_entry *entry = count <= HITS_MAX ? entry_new(key, base, hits, count) : NULL;
+	bool kept;
+
+	if (!entry)
+		return;
+	pthread_mutex_lock(&share->lock);
+	kept = entry_put(share, entry);
+	pthread_mutex_unlock(&share->lock);
+	if (!kept)
+		entry_free(entry);
+}

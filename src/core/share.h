@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages that several targets have in common are read and searched once: libraries, shared memory,
+ * what a fork left shared. A chunk is known by the identities of its pages and of those around
+ * it that a hit may reach; when the same pages come up again, in any process and at any address,
+ * the hits found before are reported there without a look at the bytes.
+ */
+#ifndef MS_CORE_SHARE_H
+#define MS_CORE_SHARE_H
+
+#include "core/engine.h"
+#include "core/host.h"
+#include "core/plan.h"
+
+struct share;
+
+struct share_key {
+	uint64_t a, b;
+};
+
+/* The hits of a chunk; addresses count from its base. */
+struct share_entry {
+	struct share_key key;
+	struct share_entry *next;
+	size_t count;
+	struct ms_hit *hits;
+	struct arena bytes;
+};
+
+int share_new(struct share **ret_share);
+void share_free(struct share *share);
+
+/*
+ * Makes the key of a chunk; false if it has a page that no other process can have. Hits depend
+ * on the address modulo `period` besides the bytes.
+ */
+bool share_key_make(struct ms_source *src, const struct chunk *chunk, uint64_t period,
+	struct share_key *ret_key);
+
+/* The entry of that key, or NULL; it stays as it is until share_free(). Any thread. */
+const struct share_entry *share_find(struct share *share, struct share_key key);
+
+/*
+ * Keeps a copy of the hits of a chunk at `base`. Does nothing when there is one already, or no
+ * room for it: then the chunk is searched again. Any thread.
+ */
+void share_add(struct share *share, struct share_key key, uint64_t base, const struct ms_hit *hits,
+	size_t count);
+
+#endif

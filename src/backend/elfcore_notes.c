@@ -21,9 +21,9 @@ enum {
 	NOTE_X86_XSTATE = 0x202,
 	NOTE_FILE = 0x46494c45,
 
-	NOTE_OWN_REGIONS = 1,
-	NOTE_OWN_GAPS = 2,
-	NOTE_OWN_PROCESS = 3,
+	NOTE_OWN_REGIONS = 0x4d530001, /* far from the types of others: some readers mind no name */
+	NOTE_OWN_GAPS = 0x4d530002,
+	NOTE_OWN_PROCESS = 0x4d530003,
 };
 
 struct note {

@@ -13,9 +13,11 @@
 #include <elf.h>
 
 enum {
-	OWN_REGIONS = 1,
-	OWN_GAPS = 2,
-	OWN_PROCESS = 3,
+	/* Far from the types of others: binutils takes a note of type 1 for NT_PRSTATUS whatever
+	   its name. */
+	OWN_REGIONS = 0x4d530001,
+	OWN_GAPS = 0x4d530002,
+	OWN_PROCESS = 0x4d530003,
 	OWN_VERSION = 1,
 	PRSTATUS_HEAD = 112, /* bytes of struct elf_prstatus before the registers */
 	FNAME_SIZE = 16,

@@ -19,12 +19,14 @@ extern const struct ms_exporter_ops text_exporter;
 extern const struct ms_exporter_ops json_exporter;
 extern const struct ms_exporter_ops ndjson_exporter; /* json.c */
 extern const struct ms_exporter_ops csv_exporter;
+extern const struct ms_exporter_ops plain_exporter;
 
 static const struct ms_exporter_ops *const exporters[] = {
 	&text_exporter,
 	&json_exporter,
 	&ndjson_exporter,
 	&csv_exporter,
+	&plain_exporter,
 };
 
 #endif

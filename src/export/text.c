@@ -123,8 +123,10 @@ static void text_record(struct ms_exporter *exporter, const struct ms_record *re
 {
 	const struct text_table *table = text_table_find(record->schema->type);
 	struct text_state *state = exporter->priv;
-	size_t before = exporter->out.size;
+	size_t before;
 
+	text_line_goes_on(&state->line, &exporter->out, record);
+	before = exporter->out.size;
 	if (table)
 		text_table_record(exporter, table, record);
 	else
@@ -135,9 +137,17 @@ static void text_record(struct ms_exporter *exporter, const struct ms_record *re
 	state->any = true;
 }
 
+static void text_end(struct ms_exporter *exporter)
+{
+	struct text_state *state = exporter->priv;
+
+	text_line_end(&state->line, &exporter->out);
+}
+
 const struct ms_exporter_ops text_exporter = {
 	.name = "text",
 	.summary = "for people; may change at any time",
 	.priv_size = sizeof(struct text_state),
 	.record = text_record,
+	.end = text_end,
 };

@@ -13,7 +13,14 @@
 
 struct text_table;
 
+/* The line of a string, left open for the rest of the string to follow. */
+struct text_line {
+	bool open;
+	uint64_t pid, end; /* the address behind what was written */
+};
+
 struct text_state {
+	struct text_line line;
 	const struct text_table *table; /* being written; NULL: none is */
 	uint64_t pid;			/* its process */
 	bool any;			/* something was written */
@@ -26,6 +33,14 @@ void text_table_record(struct ms_exporter *exporter, const struct text_table *ta
 	const struct ms_record *record);
 
 void text_hit(struct ms_exporter *exporter, const struct ms_record *record);
+
+/* Whether a record is the rest of the string whose line is open; if not, the line is ended. */
+bool text_line_goes_on(
+	struct text_line *line, struct buf *out, const struct ms_record *record);
+
+/* Appends a string to a line, which stays open. */
+void text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record);
+void text_line_end(struct text_line *line, struct buf *out);
 void text_coverage(struct ms_exporter *exporter, const struct ms_record *record);
 void text_summary(struct ms_exporter *exporter, const struct ms_record *record);
 void text_error(struct ms_exporter *exporter, const struct ms_record *record);

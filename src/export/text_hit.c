@@ -163,15 +163,72 @@ static void hit_context(struct ms_exporter *exporter, const struct ms_record *re
 		dump_line(&exporter->out, &dump, line);
 }
 
+void text_line_end(struct text_line *line, struct buf *out)
+{
+	if (line->open)
+		buf_char(out, '\n');
+	line->open = false;
+}
+
+bool text_line_goes_on(struct text_line *line, struct buf *out, const struct ms_record *record)
+{
+	const struct ms_value *continued = record_find(record, "continued", MS_TYPE_BOOL);
+	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
+
+	if (line->open && continued && continued->v.u && address && address->v.u == line->end &&
+		text_u64(record, "pid") == line->pid)
+		return true;
+	text_line_end(line, out);
+	return false;
+}
+
+static bool is_plain(uint8_t c)
+{
+	return (c >= ' ' && c <= '~') || c == '\t';
+}
+
+/* Strings are shown as they are; only what could talk to the terminal is not. */
+void text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record)
+{
+	const struct ms_value *text = record_find(record, "text", MS_TYPE_TEXT);
+	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
+	const uint8_t *data = text ? text->v.data : NULL;
+
+	for (size_t at = 0, end; text && at < text->size; at = end) {
+		for (end = at; end < text->size && is_plain(data[end]); end++)
+			;
+		buf_add(out, data + at, end - at);
+		for (at = end; end < text->size && !is_plain(data[end]); end++)
+			;
+		buf_printable(out, data + at, end - at);
+	}
+	line->open = true;
+	line->pid = text_u64(record, "pid");
+	line->end = (address ? address->v.u : 0) + text_u64(record, "size");
+}
+
 void text_hit(struct ms_exporter *exporter, const struct ms_record *record)
 {
 	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
+	struct text_state *state = exporter->priv;
 	struct buf *out = &exporter->out;
 
+	/* Still open: text_record() saw that this goes on. */
+	if (state->line.open) {
+		text_line_add(&state->line, out, record);
+		return;
+	}
 	text_process(out, record);
 	if (address)
 		buf_format(out, "  0x%llx", (unsigned long long)address->v.u);
 	hit_where(out, record);
+	if (record_find(record, "text", MS_TYPE_TEXT)) {
+		buf_text(out, "  ");
+		text_field(out, record, "encoding");
+		buf_text(out, "  ");
+		text_line_add(&state->line, out, record);
+		return;
+	}
 	hit_what(out, record);
 	buf_char(out, '\n');
 	hit_context(exporter, record);

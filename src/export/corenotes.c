@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The notes of a core: those that debuggers know (layouts of Linux's include/uapi/linux/elfcore.h
- * and fs/binfmt_elf.c for 64-bit machines), and memsift's own, named "MEMSIFT", which keep what
- * ELF has no place for: each region with its kind, each gap with its reason, the process.
+ * and fs/binfmt_elf.c for 64 bits, and for i386 and ARM of 32), and memsift's own, named
+ * "MEMSIFT", which keep what ELF has no place for: each region with its kind, each gap with its
+ * reason, the process.
  * docs/records.md has the layout of the latter; backend/elfcore_own.c reads them back.
  */
 #include "export/dump.h"
@@ -20,10 +21,13 @@ enum {
 	OWN_PROCESS = 0x4d530003,
 	OWN_VERSION = 1,
 	PRSTATUS_HEAD = 112, /* bytes of struct elf_prstatus before the registers */
+	PRSTATUS_HEAD_32 = 72,
 	FNAME_SIZE = 16,
 	PSARGS_SIZE = 80,
 	X86_64_GREGS = 27 * 8,
 	ARM64_GREGS = 34 * 8,
+	I386_GREGS = 17 * 4,
+	ARM_GREGS = 18 * 4,
 };
 
 static void pad(struct buf *out, size_t from, size_t alignment)
@@ -69,15 +73,22 @@ static void put_text(struct buf *out, const char *text, size_t size)
 		buf_char(out, 0);
 }
 
-static void prpsinfo(struct buf *out, const struct ms_process *process)
+static void prpsinfo(struct buf *out, const struct dump *dump)
 {
+	const struct ms_process *process = &dump->src->process;
 	struct buf desc = {0};
 
 	put_u32(&desc, 0x5200); /* state 0, 'R', no zombie, nice 0 */
-	put_u32(&desc, 0);
-	put_u64(&desc, 0); /* flag */
-	put_u32(&desc, process->uid);
-	put_u32(&desc, 0); /* gid */
+	if (!dump->narrow)
+		put_u32(&desc, 0);
+	put_word(dump, &desc, 0); /* flag */
+	if (dump->narrow) {
+		put_u16(&desc, (uint16_t)process->uid);
+		put_u16(&desc, 0); /* gid */
+	} else {
+		put_u32(&desc, process->uid);
+		put_u32(&desc, 0);
+	}
 	put_u32(&desc, process->pid);
 	put_u32(&desc, process->ppid);
 	put_u64(&desc, 0); /* process group, session */
@@ -87,26 +98,30 @@ static void prpsinfo(struct buf *out, const struct ms_process *process)
 	buf_done(&desc);
 }
 
-static void prstatus(
-	struct buf *out, const struct ms_process *process, const struct ms_thread *thread)
+static void prstatus(struct buf *out, const struct dump *dump, const struct ms_thread *thread)
 {
+	size_t head = dump->narrow ? PRSTATUS_HEAD_32 : PRSTATUS_HEAD;
 	struct buf desc = {0};
 
-	for (size_t i = 0; i < 32; i += 4)
-		put_u32(&desc, 0); /* signal: none */
+	put_u64(&desc, 0);
+	put_u64(&desc, 0); /* signal: none */
+	put_word(dump, &desc, 0);
+	put_word(dump, &desc, 0); /* signals pending and blocked */
 	put_u32(&desc, thread->tid);
-	put_u32(&desc, process->ppid);
-	while (desc.size < PRSTATUS_HEAD && !desc.failed)
+	put_u32(&desc, dump->src->process.ppid);
+	while (desc.size < head && !desc.failed)
 		put_u32(&desc, 0); /* groups and times */
 	buf_add(&desc, thread->gregs, thread->gregs_size);
-	put_u64(&desc, thread->fpregs_size > 0);
+	put_word(dump, &desc, thread->fpregs_size > 0);
 	note_add(out, "CORE", NT_PRSTATUS, &desc);
 	buf_done(&desc);
 }
 
 /* Registers of a 32-bit program do not fit a 64-bit core. */
-static bool gregs_fit(const struct ms_thread *thread)
+static bool gregs_fit(const struct dump *dump, const struct ms_thread *thread)
 {
+	if (dump->narrow)
+		return thread->gregs_size == I386_GREGS || thread->gregs_size == ARM_GREGS;
 	return thread->gregs_size == X86_64_GREGS || thread->gregs_size == ARM64_GREGS;
 }
 
@@ -117,18 +132,18 @@ static int threads(struct buf *out, const struct dump *dump, bool first)
 
 	/* Debuggers take the first thread for the current one. */
 	for (size_t i = first ? 0 : 1; i < (first ? min_u64(count, 1) : count); i++) {
-		if (!gregs_fit(&list[i]))
+		if (!gregs_fit(dump, &list[i]))
 			continue;
-		prstatus(out, &dump->src->process, &list[i]);
+		prstatus(out, dump, &list[i]);
 		if (first)
-			prpsinfo(out, &dump->src->process);
+			prpsinfo(out, dump);
 		if (list[i].fpregs_size)
 			bytes_note(out, "CORE", NT_FPREGSET, list[i].fpregs, list[i].fpregs_size);
 		if (list[i].xstate_size)
 			bytes_note(
 				out, "LINUX", NT_X86_XSTATE, list[i].xstate, list[i].xstate_size);
 	}
-	return count && gregs_fit(&list[0]);
+	return count && gregs_fit(dump, &list[0]);
 }
 
 static bool is_file(const struct ms_region *region)
@@ -147,16 +162,16 @@ static void files(struct buf *out, const struct dump *dump)
 		count += is_file(&list->items.data[i]);
 	if (!count)
 		return;
-	put_u64(&desc, count);
-	put_u64(&desc, page);
+	put_word(dump, &desc, count);
+	put_word(dump, &desc, page);
 	for (size_t i = 0; i < list->items.count; i++) {
 		const struct ms_region *region = &list->items.data[i];
 
 		if (!is_file(region))
 			continue;
-		put_u64(&desc, region->base);
-		put_u64(&desc, region->base + region->size);
-		put_u64(&desc, region->offset / page);
+		put_word(dump, &desc, region->base);
+		put_word(dump, &desc, region->base + region->size);
+		put_word(dump, &desc, region->offset / page);
 	}
 	for (size_t i = 0; i < list->items.count; i++) {
 		const struct ms_region *region = &list->items.data[i];
@@ -256,7 +271,7 @@ int core_notes_make(
 	const struct dump *dump, const struct dump_regions *regions, struct buf *ret_notes)
 {
 	if (!threads(ret_notes, dump, true))
-		prpsinfo(ret_notes, &dump->src->process);
+		prpsinfo(ret_notes, dump);
 	if (dump->src->auxv_size)
 		bytes_note(ret_notes, "CORE", NT_AUXV, dump->src->auxv, dump->src->auxv_size);
 	files(ret_notes, dump);

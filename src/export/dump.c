@@ -33,6 +33,14 @@ void put_u64(struct buf *buf, uint64_t value)
 	put_u32(buf, (uint32_t)(value >> 32));
 }
 
+void put_word(const struct dump *dump, struct buf *buf, uint64_t value)
+{
+	if (dump->narrow)
+		put_u32(buf, (uint32_t)value);
+	else
+		put_u64(buf, value);
+}
+
 int dump_write(struct dump *dump, ms_file *file, const void *data, size_t size)
 {
 	AUTO_FREE void *frame = NULL;

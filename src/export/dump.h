@@ -28,6 +28,7 @@ struct dump {
 	const struct dump_format *format;
 	void *priv;
 	bool ordered; /* bytes come one piece after the other, through piece() */
+	bool narrow;  /* a core of 32 bits, for a program of 32 bits */
 	struct zstd_pool *zstd;
 	struct coverage *coverage; /* at finish() */
 	struct ms_coverage *ret_coverage;
@@ -74,6 +75,9 @@ int dump_regions_list(const struct dump *dump, struct dump_regions *out);
 void put_u16(struct buf *buf, uint16_t value);
 void put_u32(struct buf *buf, uint32_t value);
 void put_u64(struct buf *buf, uint64_t value);
+
+/* A number as wide as the core's addresses. */
+void put_word(const struct dump *dump, struct buf *buf, uint64_t value);
 
 /* corenotes.c: all notes of a core, ready to be written. */
 int core_notes_make(

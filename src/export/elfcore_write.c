@@ -17,7 +17,11 @@
 
 #include <elf.h>
 
-enum { HEADER_SIZE = 4096, PAGE = 4096 };
+enum {
+	HEADER_SIZE = 4096,
+	PAGE = 4096,
+	TAIL_ROOM = 64 << 20, /* more than the tables and notes of a 32-bit program take */
+};
 
 struct core_writer {
 	ms_file *file;
@@ -32,8 +36,8 @@ static unsigned machine(const char *arch)
 	static const struct {
 		const char *arch;
 		unsigned machine;
-	} machines[] = {{"x86_64", EM_X86_64}, {"i386", EM_X86_64}, {"aarch64", EM_AARCH64},
-		{"arm", EM_AARCH64}, {"riscv64", EM_RISCV}};
+	} machines[] = {{"x86_64", EM_X86_64}, {"i386", EM_386}, {"aarch64", EM_AARCH64},
+		{"arm", EM_ARM}, {"riscv64", EM_RISCV}};
 
 	for (size_t i = 0; arch && i < ARRAY_SIZE(machines); i++)
 		if (strcmp(arch, machines[i].arch) == 0)
@@ -46,6 +50,28 @@ static uint64_t tail_offset(const struct core_writer *core)
 	return align_up(HEADER_SIZE + core->end, PAGE);
 }
 
+static size_t section_size(const struct dump *dump)
+{
+	return dump->narrow ? sizeof(Elf32_Shdr) : sizeof(Elf64_Shdr);
+}
+
+static size_t phdr_size(const struct dump *dump)
+{
+	return dump->narrow ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+}
+
+/*
+ * Debuggers want a core of 32 bits for a program of 32 bits. Where the file gets too long for
+ * one, a core of 64 bits keeps all memory but has no registers.
+ */
+static bool want_narrow(const struct dump *dump)
+{
+	const struct core_writer *core = dump->priv;
+	unsigned type = machine(dump->src->process.arch);
+
+	return (type == EM_386 || type == EM_ARM) && tail_offset(core) < UINT32_MAX - TAIL_ROOM;
+}
+
 static void header_make(const struct dump *dump, uint64_t count, struct buf *out)
 {
 	const struct core_writer *core = dump->priv;
@@ -53,7 +79,7 @@ static void header_make(const struct dump *dump, uint64_t count, struct buf *out
 	bool extended = count >= PN_XNUM;
 
 	buf_add(out, ELFMAG, SELFMAG);
-	buf_char(out, ELFCLASS64);
+	buf_char(out, dump->narrow ? ELFCLASS32 : ELFCLASS64);
 	buf_char(out, ELFDATA2LSB);
 	buf_char(out, EV_CURRENT);
 	while (out->size < EI_NIDENT)
@@ -61,14 +87,14 @@ static void header_make(const struct dump *dump, uint64_t count, struct buf *out
 	put_u16(out, ET_CORE);
 	put_u16(out, (uint16_t)machine(dump->src->process.arch));
 	put_u32(out, EV_CURRENT);
-	put_u64(out, 0); /* entry */
-	put_u64(out, tail + sizeof(Elf64_Shdr));
-	put_u64(out, extended ? tail : 0);
+	put_word(dump, out, 0); /* entry */
+	put_word(dump, out, tail + section_size(dump));
+	put_word(dump, out, extended ? tail : 0);
 	put_u32(out, 0); /* flags */
-	put_u16(out, sizeof(Elf64_Ehdr));
-	put_u16(out, sizeof(Elf64_Phdr));
+	put_u16(out, dump->narrow ? sizeof(Elf32_Ehdr) : sizeof(Elf64_Ehdr));
+	put_u16(out, (uint16_t)phdr_size(dump));
 	put_u16(out, extended ? PN_XNUM : (uint16_t)count);
-	put_u16(out, sizeof(Elf64_Shdr));
+	put_u16(out, (uint16_t)section_size(dump));
 	put_u16(out, extended ? 1 : 0);
 	put_u16(out, 0); /* section names */
 	while (out->size < HEADER_SIZE && !out->failed)
@@ -86,6 +112,7 @@ static int core_begin(struct dump *dump, const struct coverage *planned, uint64_
 			end = max_u64(end,
 				planned->absents.data[i].position + planned->absents.data[i].size);
 	core->end = end;
+	dump->narrow = want_narrow(dump);
 	r = ms_file_create(dump->options->path, dump->options->file_flags, &core->file);
 	if (r < 0 || !dump->ordered)
 		return r;
@@ -152,28 +179,32 @@ static int core_piece(
 /* ---- Program headers -------------------------------------------------------------------- */
 
 struct phdrs {
+	const struct dump *dump;
 	struct buf out;
 	uint64_t count;
 	Elf64_Phdr open; /* the one being extended */
 	bool is_open;
 };
 
-static void phdr_put(struct buf *out, const Elf64_Phdr *p)
+static void phdr_put(const struct dump *dump, struct buf *out, const Elf64_Phdr *p)
 {
 	put_u32(out, p->p_type);
-	put_u32(out, p->p_flags);
-	put_u64(out, p->p_offset);
-	put_u64(out, p->p_vaddr);
-	put_u64(out, p->p_paddr);
-	put_u64(out, p->p_filesz);
-	put_u64(out, p->p_memsz);
-	put_u64(out, p->p_align);
+	if (!dump->narrow)
+		put_u32(out, p->p_flags);
+	put_word(dump, out, p->p_offset);
+	put_word(dump, out, p->p_vaddr);
+	put_word(dump, out, p->p_paddr);
+	put_word(dump, out, p->p_filesz);
+	put_word(dump, out, p->p_memsz);
+	if (dump->narrow)
+		put_u32(out, p->p_flags);
+	put_word(dump, out, p->p_align);
 }
 
 static void phdr_close(struct phdrs *phdrs)
 {
 	if (phdrs->is_open) {
-		phdr_put(&phdrs->out, &phdrs->open);
+		phdr_put(phdrs->dump, &phdrs->out, &phdrs->open);
 		phdrs->count++;
 	}
 	phdrs->is_open = false;
@@ -260,17 +291,17 @@ static void region_phdrs(
 
 /* ---- The end ---------------------------------------------------------------------------- */
 
-static void section_put(struct buf *out, uint64_t count)
+static void section_put(const struct dump *dump, struct buf *out, uint64_t count)
 {
-	put_u64(out, 0); /* name, type */
-	put_u64(out, 0);
-	put_u64(out, 0);
-	put_u64(out, 0);
-	put_u64(out, 0);
-	put_u32(out, 0);
+	put_u64(out, 0);	       /* name, type */
+	put_word(dump, out, 0);	       /* flags */
+	put_word(dump, out, 0);	       /* address */
+	put_word(dump, out, 0);	       /* offset */
+	put_word(dump, out, 0);	       /* size */
+	put_u32(out, 0);	       /* link */
 	put_u32(out, (uint32_t)count); /* sh_info */
-	put_u64(out, 0);
-	put_u64(out, 0);
+	put_word(dump, out, 0);	       /* alignment */
+	put_word(dump, out, 0);	       /* size of an entry */
 }
 
 static int tail_make(struct dump *dump, struct buf *out, uint64_t *ret_count)
@@ -278,7 +309,7 @@ static int tail_make(struct dump *dump, struct buf *out, uint64_t *ret_count)
 	struct core_writer *core = dump->priv;
 	struct stored_walk walk = {core, dump->coverage, 0, 0};
 	struct dump_regions regions = {0};
-	struct phdrs phdrs = {0};
+	struct phdrs phdrs = {.dump = dump};
 	struct buf notes = {0};
 	Elf64_Phdr note = {.p_type = PT_NOTE, .p_align = 4};
 	int r = dump_regions_list(dump, &regions);
@@ -288,11 +319,11 @@ static int tail_make(struct dump *dump, struct buf *out, uint64_t *ret_count)
 	if (r == 0)
 		r = core_notes_make(dump, &regions, &notes);
 	if (r == 0) {
-		note.p_offset = tail_offset(core) + sizeof(Elf64_Shdr) +
-				(phdrs.count + 1) * sizeof(Elf64_Phdr);
+		note.p_offset = tail_offset(core) + section_size(dump) +
+				(phdrs.count + 1) * phdr_size(dump);
 		note.p_filesz = notes.size;
-		section_put(out, phdrs.count + 1);
-		phdr_put(out, &note);
+		section_put(dump, out, phdrs.count + 1);
+		phdr_put(dump, out, &note);
 		buf_add(out, phdrs.out.data, phdrs.out.size);
 		buf_add(out, notes.data, notes.size);
 		*ret_count = phdrs.count + 1;

@@ -8,6 +8,7 @@
 #include "backend/linux.h"
 #include "backend/linux_file.h"
 #include "backend/linux_maps.h"
+#include "backend/linux_vdso.h"
 
 #include "base/err.h"
 
@@ -85,6 +86,8 @@ static bool put_absent(struct filler *filler, uint64_t base, uint64_t end)
 
 	if (base >= end)
 		return true;
+	if (linux_vdso(filler->src, region))
+		return put(filler, base, end, MS_STATE_DATA);
 	if (is_plain_memory(region))
 		return put(filler, base, end, MS_STATE_ABSENT);
 	if (region->flags & MS_REGION_REMOTE)
@@ -220,7 +223,14 @@ static size_t read_memory(struct job *job, uint64_t addr, uint64_t end, uint64_t
 static size_t read_untouched(struct job *job, uint64_t addr, uint64_t end)
 {
 	const struct ms_region *region = region_find(&job->src->regions, addr);
+	const uint8_t *vdso = region ? linux_vdso(job->src, region) : NULL;
 
+	if (vdso) {
+		end = min_u64(end, region->base + region->size);
+		memcpy(job->buf + (addr - job->addr), vdso + (addr - region->base),
+			(size_t)(end - addr));
+		return (size_t)(end - addr);
+	}
 	if (!region || is_plain_memory(region) || (region->flags & MS_REGION_REMOTE))
 		return 0;
 	if (job->region != region) {
@@ -275,7 +285,7 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 		}
 		if (!read_gap(job, at, min_u64(reached, end)))
 			return;
-	} while (*at<end && * at> before);
+	} while (before < *at && *at < end);
 }
 
 /*

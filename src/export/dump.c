@@ -48,7 +48,7 @@ int dump_write(struct dump *dump, ms_file *file, const void *data, size_t size)
 	int r;
 
 	if (!dump->zstd)
-		return ms_file_write(file, data, size);
+		return file_write_sparse(file, data, size);
 	r = zstd_frame(dump->zstd, data, size, &frame, &frame_size);
 	return r < 0 ? r : ms_file_write(file, frame, frame_size);
 }

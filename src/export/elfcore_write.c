@@ -122,36 +122,12 @@ static int core_begin(struct dump *dump, const struct coverage *planned, uint64_
 	return r;
 }
 
-static bool page_is_zero(const uint8_t *page, size_t size)
-{
-	/* Compares the page with itself, one byte on: memcmp() is vectorised. */
-	return page[0] == 0 && memcmp(page, page + 1, size - 1) == 0;
-}
-
-/* Writes what is not zero: the rest stays a hole of the file. */
 static int core_place(struct dump *dump, const struct ms_span *span)
 {
 	struct core_writer *core = dump->priv;
-	uint64_t offset = HEADER_SIZE + span->position;
-	size_t at = 0, from = 0;
 
-	while (at < span->fresh) {
-		size_t size = (size_t)min_u64(PAGE, span->fresh - at);
-
-		if (page_is_zero(span->data + at, size)) {
-			int r = from < at ? file_write_at(core->file, span->data + from, at - from,
-						    offset + from)
-					  : 0;
-
-			if (r < 0)
-				return r;
-			from = at + size;
-		}
-		at += size;
-	}
-	if (from == at)
-		return 0;
-	return file_write_at(core->file, span->data + from, at - from, offset + from);
+	return file_write_sparse_at(
+		core->file, span->data, span->fresh, HEADER_SIZE + span->position);
 }
 
 static int core_piece(
@@ -171,7 +147,8 @@ static int core_piece(
 		return 0;
 	r = dump_zeros(dump, core->file, piece->position - core->written);
 	if (r == 0)
-		r = ms_file_write(core->file, bytes, bytes_size);
+		r = dump->zstd ? ms_file_write(core->file, bytes, bytes_size)
+			       : file_write_sparse(core->file, bytes, bytes_size);
 	core->written = piece->position + piece->size;
 	return r;
 }

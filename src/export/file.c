@@ -19,7 +19,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-enum { NAME_TRIES = 16, NAME_SIZE = 40 };
+enum { NAME_TRIES = 16, NAME_SIZE = 40, SPARSE_PAGE = 4096 };
 
 struct ms_file {
 	char *path;	      /* as the caller gave it, for messages */
@@ -182,9 +182,9 @@ void ms_file_free(ms_file *file)
 	free(file);
 }
 
-static int write_all(ms_file *file, const void *data, size_t size, uint64_t offset)
+static int write_all(ms_file *file, const uint8_t *data, size_t size, uint64_t offset)
 {
-	const char *bytes = data;
+	const uint8_t *bytes = data;
 
 	while (size) {
 		ssize_t n = pwrite(file->fd, bytes, size, (off_t)offset);
@@ -202,12 +202,40 @@ static int write_all(ms_file *file, const void *data, size_t size, uint64_t offs
 	return 0;
 }
 
-int ms_file_write(ms_file *file, const void *data, size_t size)
+static bool is_zero(const uint8_t *data, size_t size)
+{
+	/* Compares the bytes with themselves, one further on: memcmp() is vectorised. */
+	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+/* Writes what is not zero, in pieces that begin and end on pages of the data. */
+static int write_runs(ms_file *file, const uint8_t *data, size_t size, uint64_t offset)
+{
+	size_t from = 0, at = 0;
+
+	while (at < size) {
+		size_t page = (size_t)min_u64(SPARSE_PAGE, size - at);
+		bool zero = is_zero(data + at, page);
+		int r = zero && from < at ? write_all(file, data + from, at - from, offset + from)
+					  : 0;
+
+		if (r < 0)
+			return r;
+		at += page;
+		if (zero)
+			from = at;
+	}
+	return from < at ? write_all(file, data + from, at - from, offset + from) : 0;
+}
+
+typedef int write_fn(ms_file *file, const uint8_t *data, size_t size, uint64_t offset);
+
+static int write_on(ms_file *file, const void *data, size_t size, write_fn *write)
 {
 	int r = failed_before(file);
 
 	if (r == 0)
-		r = write_all(file, data, size, file->position);
+		r = write(file, data, size, file->position);
 	if (r == 0 && file->hash) {
 		r = sha256_add(file->hash, data, size);
 		if (r < 0)
@@ -216,6 +244,24 @@ int ms_file_write(ms_file *file, const void *data, size_t size)
 	if (r == 0)
 		file->position += size;
 	return r;
+}
+
+int ms_file_write(ms_file *file, const void *data, size_t size)
+{
+	return write_on(file, data, size, write_all);
+}
+
+int file_write_sparse(ms_file *file, const void *data, size_t size)
+{
+	return write_on(file, data, size, write_runs);
+}
+
+int file_write_sparse_at(ms_file *file, const void *data, size_t size, uint64_t offset)
+{
+	int r = failed_before(file);
+
+	assert(!file->hash);
+	return r < 0 ? r : write_runs(file, data, size, offset);
 }
 
 int file_fd(ms_file *file)
@@ -293,11 +339,17 @@ int ms_file_commit(ms_file *file)
 	assert(r < 0 || atomic_load(&file->temporary));
 	if (r < 0)
 		return r;
+	if (fstat(file->fd, &st) != 0)
+		return fail_errno(file, "examine it");
+	/* A hole at the end is still to be made. */
+	if ((uint64_t)st.st_size < file->position) {
+		if (ftruncate(file->fd, (off_t)file->position) != 0)
+			return fail_errno(file, "set the size");
+		st.st_size = (off_t)file->position;
+	}
 	while (fdatasync(file->fd) != 0)
 		if (errno != EINTR)
 			return fail_errno(file, "write it to the device");
-	if (fstat(file->fd, &st) != 0)
-		return fail_errno(file, "examine it");
 	file->size = (uint64_t)st.st_size;
 	if (file->hash) {
 		r = sha256_end(file->hash, file->hex);

@@ -17,6 +17,10 @@ int file_fd(ms_file *file);
  */
 int file_write_at(ms_file *file, const void *data, size_t size, uint64_t offset);
 
+/* The same two for memory: pages of zeros are not written but left as holes of the file. */
+int file_write_sparse(ms_file *file, const void *data, size_t size);
+int file_write_sparse_at(ms_file *file, const void *data, size_t size, uint64_t offset);
+
 /*
  * Changes the name that the commit will give it, within the same folder: for a file whose name
  * tells what is in it.

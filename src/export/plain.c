@@ -6,15 +6,13 @@
 #include "export/text.h"
 
 #include "export/exporters.h"
-#include "export/value.h"
 
 static void plain_record(struct ms_exporter *exporter, const struct ms_record *record)
 {
 	struct text_line *line = exporter->priv;
 
 	text_line_goes_on(line, &exporter->out, record);
-	if (record_find(record, "text", MS_TYPE_TEXT))
-		text_line_add(line, &exporter->out, record);
+	text_line_add(line, &exporter->out, record);
 }
 
 static void plain_end(struct ms_exporter *exporter)

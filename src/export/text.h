@@ -15,6 +15,8 @@ struct text_table;
 
 /* The line of a string, left open for the rest of the string to follow. */
 struct text_line {
+	const struct ms_schema *schema; /* of the last record, and where in it the fields are */
+	size_t columns[5];
 	bool open;
 	uint64_t pid, end; /* the address behind what was written */
 };
@@ -38,8 +40,10 @@ void text_hit(struct ms_exporter *exporter, const struct ms_record *record);
 bool text_line_goes_on(
 	struct text_line *line, struct buf *out, const struct ms_record *record);
 
-/* Appends a string to a line, which stays open. */
-void text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record);
+/*
+ * Then appends the record's string to the line, which stays open; false if the record has none.
+ */
+bool text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record);
 void text_line_end(struct text_line *line, struct buf *out);
 void text_coverage(struct ms_exporter *exporter, const struct ms_record *record);
 void text_summary(struct ms_exporter *exporter, const struct ms_record *record);

@@ -5,6 +5,7 @@
  */
 #include "export/text.h"
 
+#include "base/bytes.h"
 #include "export/value.h"
 
 enum {
@@ -163,6 +164,40 @@ static void hit_context(struct ms_exporter *exporter, const struct ms_record *re
 		dump_line(&exporter->out, &dump, line);
 }
 
+/* The fields of a string, which may be one of millions: looked up once, not by name each time. */
+enum { LINE_PID, LINE_ADDRESS, LINE_SIZE, LINE_TEXT, LINE_CONTINUED };
+
+static const struct ms_column line_columns[] = {
+	[LINE_PID] = {"pid", MS_TYPE_U64},
+	[LINE_ADDRESS] = {"address", MS_TYPE_ADDRESS},
+	[LINE_SIZE] = {"size", MS_TYPE_U64},
+	[LINE_TEXT] = {"text", MS_TYPE_TEXT},
+	[LINE_CONTINUED] = {"continued", MS_TYPE_BOOL},
+};
+
+static void line_schema(struct text_line *line, const struct ms_schema *schema)
+{
+	_Static_assert(ARRAY_SIZE(line->columns) == ARRAY_SIZE(line_columns), "one for each");
+	line->schema = schema;
+	for (size_t i = 0; i < ARRAY_SIZE(line_columns); i++) {
+		line->columns[i] = SIZE_MAX;
+		for (size_t c = 0; c < schema->column_count; c++)
+			if (schema->columns[c].type == line_columns[i].type &&
+				strcmp(schema->columns[c].name, line_columns[i].name) == 0)
+				line->columns[i] = c;
+	}
+}
+
+static inline const struct ms_value *line_value(
+	const struct text_line *line, const struct ms_record *record, unsigned which)
+{
+	static const struct ms_value none = {0};
+	size_t column = line->columns[which];
+
+	return column != SIZE_MAX && record->values[column].present ? &record->values[column]
+								    : &none;
+}
+
 void text_line_end(struct text_line *line, struct buf *out)
 {
 	if (line->open)
@@ -172,11 +207,11 @@ void text_line_end(struct text_line *line, struct buf *out)
 
 bool text_line_goes_on(struct text_line *line, struct buf *out, const struct ms_record *record)
 {
-	const struct ms_value *continued = record_find(record, "continued", MS_TYPE_BOOL);
-	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
-
-	if (line->open && continued && continued->v.u && address && address->v.u == line->end &&
-		text_u64(record, "pid") == line->pid)
+	if (line->schema != record->schema)
+		line_schema(line, record->schema);
+	if (line->open && line_value(line, record, LINE_CONTINUED)->v.u &&
+		line_value(line, record, LINE_ADDRESS)->v.u == line->end &&
+		line_value(line, record, LINE_PID)->v.u == line->pid)
 		return true;
 	text_line_end(line, out);
 	return false;
@@ -187,24 +222,45 @@ static bool is_plain(uint8_t c)
 	return (c >= ' ' && c <= '~') || c == '\t';
 }
 
-/* Strings are shown as they are; only what could talk to the terminal is not. */
-void text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record)
+/* How much of the beginning is ASCII that can be shown. */
+static size_t plain_length(const uint8_t *data, size_t size)
 {
-	const struct ms_value *text = record_find(record, "text", MS_TYPE_TEXT);
-	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
-	const uint8_t *data = text ? text->v.data : NULL;
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	size_t length = 0;
 
-	for (size_t at = 0, end; text && at < text->size; at = end) {
-		for (end = at; end < text->size && is_plain(data[end]); end++)
+	/* Eight bytes none of which is below 0x20 or above 0x7e have no high bit in any of these. */
+	for (; length + 8 <= size; length += 8) {
+		uint64_t bytes = load_u64(data + length, false);
+
+		if ((bytes | (bytes - ones * ' ') | (bytes + ones)) & ones * 0x80)
+			break;
+	}
+	while (length < size && is_plain(data[length]))
+		length++;
+	return length;
+}
+
+/* Strings are shown as they are; only what could talk to the terminal is not. */
+bool text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record)
+{
+	const struct ms_value *text = line_value(line, record, LINE_TEXT);
+	const uint8_t *data = text->v.data;
+
+	if (!text->present)
+		return false;
+	for (size_t at = 0, length; at < text->size; at += length) {
+		length = plain_length(data + at, text->size - at);
+		buf_add(out, data + at, length);
+		at += length;
+		for (length = 0; at + length < text->size && !is_plain(data[at + length]); length++)
 			;
-		buf_add(out, data + at, end - at);
-		for (at = end; end < text->size && !is_plain(data[end]); end++)
-			;
-		buf_printable(out, data + at, end - at);
+		buf_printable(out, data + at, length);
 	}
 	line->open = true;
-	line->pid = text_u64(record, "pid");
-	line->end = (address ? address->v.u : 0) + text_u64(record, "size");
+	line->pid = line_value(line, record, LINE_PID)->v.u;
+	line->end = line_value(line, record, LINE_ADDRESS)->v.u +
+		    line_value(line, record, LINE_SIZE)->v.u;
+	return true;
 }
 
 void text_hit(struct ms_exporter *exporter, const struct ms_record *record)

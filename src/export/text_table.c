@@ -74,6 +74,16 @@ static const struct column file_columns[] = {
 	{0},
 };
 
+static const struct column value_columns[] = {
+	{"ADDRESS", "address", SHAPE_ADDRESS, .width = -14},
+	{"VALUE", "value", SHAPE_TEXT, .width = -20},
+	{"BEFORE", "previous", SHAPE_TEXT, .width = -20},
+	{"PERM", "perm", SHAPE_TEXT, .width = -4},
+	{"KIND", "kind", SHAPE_TEXT, .width = -6},
+	{"PATH", "path", SHAPE_TEXT, .width = 0},
+	{0},
+};
+
 struct text_table {
 	const char *type;
 	const struct column *columns;
@@ -87,6 +97,7 @@ static const struct text_table tables[] = {
 	{"module", .columns = module_columns, .by_process = true},
 	{"check", .columns = check_columns, .more = "remedy", .more_title = "to do: "},
 	{"file", .columns = file_columns},
+	{"value", .columns = value_columns, .by_process = true},
 };
 
 const struct text_table *text_table_find(const char *type)

@@ -29,6 +29,9 @@ int ms_engine_new(
 		*ret_engine = engine;
 		return 0;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(engines_optional); i++)
+		if (strcmp(engines_optional[i].name, name) == 0)
+			return err_set(MS_ERR_UNSUPPORTED, "%s", engines_optional[i].why);
 	return err_set(MS_ERR_UNSUPPORTED, "this build has no engine \"%s\"", name);
 }
 
@@ -76,8 +79,13 @@ bool hit_copy(struct ms_hit *to, const struct ms_hit *from, struct arena *bytes)
 		copy.bytes = (uint8_t *)arena_copy(bytes, from->bytes, from->bytes_size);
 	if (copy.context)
 		copy.context = (uint8_t *)arena_copy(bytes, from->context, from->context_size);
+	if (copy.text)
+		copy.text = from->text == (const char *)from->bytes
+				    ? (const char *)copy.bytes
+				    : arena_copy(bytes, from->text, from->text_size);
 	*to = copy;
-	return (copy.bytes || !from->bytes) && (copy.context || !from->context);
+	return (copy.bytes || !from->bytes) && (copy.context || !from->context) &&
+	       (copy.text || !from->text);
 }
 
 size_t engine_behind(const struct ms_engine *engine)

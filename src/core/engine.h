@@ -28,6 +28,12 @@ struct ms_hit {
 	size_t bytes_size;
 	const uint8_t *context;	 /* with what lies around it; NULL unless asked for */
 	size_t context_size, context_before;
+
+	/* Of a string; else NULL. */
+	const char *encoding; /* a constant */
+	const char *text;     /* in UTF-8; may be the very bytes */
+	size_t text_size;
+	bool continued; /* goes on where a piece of the same string ended */
 };
 
 /* Where hits go; made by the core. */

@@ -64,7 +64,8 @@ static int failed_out(struct hits *hits, size_t index, int status, const char *e
 {
 	const struct ms_process *process = hits->only ? &hits->only->process : &hits->list[index];
 
-	hits->total.targets_failed++;
+	/* One that the job never came to is not one that cannot be opened. */
+	hits->total.targets_failed += status != MS_ERR_TIMEOUT && status != MS_ERR_STOPPED;
 	hits->total.targets_denied += status == MS_ERR_ACCESS;
 	hits->total.partial = true;
 	return sink_error(&hits->options->sink, process->pid, process->name,
@@ -78,6 +79,12 @@ static int done_out(void *ctx, size_t index, ms_source *src, struct coverage *co
 	int r;
 
 	hits->modules_known = false;
+	if (!coverage) {
+		/* The job failed: nobody wants to hear any more. */
+		if (!hits->only)
+			ms_source_free(src);
+		return 0;
+	}
 	if (status < 0) {
 		if (!hits->only)
 			ms_source_free(src);

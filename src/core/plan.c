@@ -174,9 +174,13 @@ static int next_run(struct plan *plan, struct planned *ret_run)
 	return 1;
 }
 
-/* Learns of the stretch up to an address, or to its end. */
-static int extend(struct plan *plan, uint64_t upto)
+/* Learns of so much of the stretch behind plan->next, or to its end. */
+static int extend(struct plan *plan, size_t far)
 {
+	uint64_t upto;
+
+	if (!add_u64(plan->next, far, &upto))
+		upto = UINT64_MAX;
 	while (!plan->closed && plan->end < upto) {
 		struct planned run;
 		int r = next_run(plan, &run);
@@ -274,12 +278,12 @@ int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, stru
 		return 0;
 	}
 	/* Further than needed, so that a stretch that ends just there is seen to end. */
-	r = extend(plan, plan->next + fresh + after + 1);
+	r = extend(plan, fresh + after + 1);
 	if (r == 0 && plan->next == plan->end) {
 		r = begin_stretch(plan);
 		if (r <= 0)
 			return r;
-		r = extend(plan, plan->next + fresh + after + 1);
+		r = extend(plan, fresh + after + 1);
 	}
 	if (r < 0)
 		return r;
@@ -305,8 +309,10 @@ static void abandon_regions(struct plan *plan, enum ms_state why)
 	for (; plan->run < plan->run_count; plan->run++) {
 		struct run run = plan->runs[plan->run];
 
-		coverage_add(plan->coverage, run.base, run.size,
-			run.state == MS_STATE_DATA ? why : run.state);
+		bool wanted = run.state == MS_STATE_DATA ||
+			      (run.state == MS_STATE_SWAPPED && plan->filter->swapped);
+
+		coverage_add(plan->coverage, run.base, run.size, wanted ? why : run.state);
 	}
 	while (plan->in_region || enter_region(plan)) {
 		uint64_t size;

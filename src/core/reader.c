@@ -92,9 +92,13 @@ int reader_read(struct reader *reader, uint64_t addr, void *buf, size_t size,
 		}
 		if (r == 0)
 			r = gap_find(reader, addr + at, size - at, &gap);
-		if (r == MS_ERR_GONE) {
-			reader->gone = true;
-			gap = (struct run){addr + at, size - at, MS_STATE_VANISHED};
+		reader->gone |= r == MS_ERR_GONE;
+		if (r < 0 && r != MS_ERR_MEMORY) {
+			/* Nothing more is known of this target; others may do better. */
+			gap = (struct run){addr + at, size - at,
+				reader->gone	      ? MS_STATE_VANISHED
+				: r == MS_ERR_ACCESS ? MS_STATE_NO_ACCESS
+						     : MS_STATE_IO_ERROR};
 			r = 0;
 		}
 		if (r == 0 && data)

@@ -75,6 +75,9 @@ static const struct ms_column hit_columns[] = {
 	{"path", MS_TYPE_TEXT},
 	{"module", MS_TYPE_TEXT},
 	{"module_offset", MS_TYPE_U64},
+	{"encoding", MS_TYPE_TEXT},
+	{"text", MS_TYPE_TEXT},
+	{"continued", MS_TYPE_BOOL},
 };
 SCHEMA(hit, hit_columns);
 
@@ -264,6 +267,9 @@ void record_hit(const struct ms_process *process, const struct ms_hit *hit,
 		region ? value_text(region->path) : unknown,
 		module ? value_text(module->name) : unknown,
 		module ? value_u64(hit->address - module->base) : unknown,
+		value_text(hit->encoding),
+		hit->text ? value_bytes(hit->text, hit->text_size) : unknown,
+		hit->text ? value_bool(hit->continued) : unknown,
 	};
 
 	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(hit_columns), "one value a column");

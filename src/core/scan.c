@@ -19,7 +19,7 @@
 #include <time.h>
 
 enum {
-	RESULT_MAX = 1 << 20,	/* bytes of hits in one chunk before its worker waits for its turn */
+	RESULT_MAX = 1 << 20, /* bytes of hits in one chunk before its worker waits for its turn */
 	PENDING_MAX = 16 << 20, /* bytes of hits that wait for their turn in all */
 	TICK_NS = 50 * 1000 * 1000,
 };
@@ -32,7 +32,7 @@ struct result {
 	uint64_t number; /* of the chunk within its target */
 	VEC(struct ms_hit) hits;
 	struct arena bytes;
-	int status;
+	size_t passed_on; /* by the last hand_out_hits() */
 };
 
 /* A target. */
@@ -55,12 +55,12 @@ struct run_state {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct slot *slots;
-	size_t first;	      /* the target at the front of the line */
-	size_t next_closed;   /* the first target nobody has opened */
+	size_t first;	    /* the target at the front of the line */
+	size_t next_closed; /* the first target nobody has opened */
 	size_t open_count;
-	bool emitting;	      /* someone is handing out results */
+	bool emitting; /* someone is handing out results */
 	enum stop stop;
-	int status;	      /* with STOP_FAULT */
+	int status; /* with STOP_FAULT */
 	char error[ERR_TEXT_MAX];
 	size_t pending_bytes;
 	uint64_t hits, bytes_planned, bytes_done, bytes_total;
@@ -95,9 +95,15 @@ static void result_free(struct result *result)
 	free(result);
 }
 
+/* A limit on bytes only ends the planning: what was planned is still worked on. */
+static bool going_on(const struct run_state *state)
+{
+	return state->stop == STOP_NOT || state->stop == STOP_BYTES;
+}
+
 static void stop_with(struct run_state *state, enum stop stop)
 {
-	if (state->stop == STOP_NOT)
+	if (going_on(state))
 		state->stop = stop;
 	pthread_cond_broadcast(&state->changed);
 }
@@ -115,22 +121,48 @@ static void stop_fault(struct run_state *state, int status)
 
 /* ---- Handing out results, in order ------------------------------------------------------ */
 
-/* Called unlocked by the one thread that has `emitting`. */
+static size_t result_size(const struct result *result)
+{
+	return result->bytes.total + result->hits.count * sizeof(*result->hits.data);
+}
+
+/*
+ * Called unlocked by the one thread that has `emitting`; count_hits() follows, locked, since
+ * progress looks at the number of hits meanwhile.
+ */
 static int hand_out_hits(struct run_state *state, size_t index, struct result *result)
 {
 	const struct scan *scan = state->scan;
-	uint64_t max = scan->job->hits_max ? scan->job->hits_max : UINT64_MAX;
+	uint64_t left = scan->job->hits_max ? scan->job->hits_max - state->hits : UINT64_MAX;
+	size_t count = (size_t)min_u64(result->hits.count, left);
 
-	for (size_t i = 0; i < result->hits.count && state->hits < max; i++) {
-		int r = scan->hit(scan->ctx, index, state->slots[index].src, &result->hits.data[i]);
+	for (result->passed_on = 0; result->passed_on < count; result->passed_on++) {
+		int r = scan->hit(scan->ctx, index, state->slots[index].src,
+			&result->hits.data[result->passed_on]);
 
 		if (r < 0)
 			return r;
-		state->hits++;
 	}
 	result->hits.count = 0;
 	arena_reset(&result->bytes);
 	return 0;
+}
+
+static void count_hits(struct run_state *state, const struct result *result)
+{
+	state->hits += result->passed_on;
+	if (state->scan->job->hits_max && state->hits >= state->scan->job->hits_max)
+		stop_with(state, STOP_HITS);
+}
+
+static void slot_done(struct slot *slot)
+{
+	coverage_done(&slot->coverage);
+	plan_done(slot->plan);
+	free(slot->error);
+	slot->plan = NULL;
+	slot->error = NULL;
+	slot->src = NULL;
 }
 
 static int finish_slot(struct run_state *state, size_t index)
@@ -145,15 +177,21 @@ static int finish_slot(struct run_state *state, size_t index)
 	if (r == 0)
 		r = scan->done(scan->ctx, index, slot->src, &slot->coverage,
 			failed ? slot->status : 0, slot->error);
-	else
-		ms_source_free(slot->src);
-	coverage_done(&slot->coverage);
-	plan_done(slot->plan);
-	free(slot->error);
-	slot->plan = NULL;
-	slot->error = NULL;
-	slot->src = NULL;
+	else if (slot->src)
+		scan->done(scan->ctx, index, slot->src, NULL, r, NULL);
+	slot_done(slot);
 	return r;
+}
+
+/* Ends a target of a job that failed: only its source goes back. */
+static void drop_slot(struct run_state *state, size_t index)
+{
+	const struct scan *scan = state->scan;
+	struct slot *slot = &state->slots[index];
+
+	if (slot->src)
+		scan->done(scan->ctx, index, slot->src, NULL, state->status, NULL);
+	slot_done(slot);
 }
 
 static bool slot_complete(const struct slot *slot)
@@ -170,7 +208,7 @@ static struct result *take_result(struct run_state *state, struct slot *slot)
 	if (!result || result->number != slot->emitted)
 		return NULL;
 	slot->pending = result->next;
-	state->pending_bytes -= result->bytes.total;
+	state->pending_bytes -= result_size(result);
 	return result;
 }
 
@@ -180,7 +218,7 @@ static void drain(struct run_state *state)
 	if (state->emitting)
 		return;
 	state->emitting = true;
-	while (state->first < state->scan->target_count) {
+	while (state->first < state->scan->target_count && state->stop != STOP_FAULT) {
 		struct slot *slot = &state->slots[state->first];
 		struct result *result = take_result(state, slot);
 		int r;
@@ -194,6 +232,7 @@ static void drain(struct run_state *state)
 		if (r < 0)
 			stop_fault(state, r);
 		if (result) {
+			count_hits(state, result);
 			slot->emitted++;
 			result->next = state->spare;
 			state->spare = result;
@@ -203,8 +242,6 @@ static void drain(struct run_state *state)
 			slot->state = SLOT_DONE;
 			state->first++;
 		}
-		if (state->scan->job->hits_max && state->hits >= state->scan->job->hits_max)
-			stop_with(state, STOP_HITS);
 	}
 	state->emitting = false;
 	pthread_cond_broadcast(&state->changed);
@@ -223,9 +260,9 @@ static int hand_out_early(struct worker *worker)
 
 	worker->whole = false;
 	pthread_mutex_lock(&state->lock);
-	while (!at_front(state, worker->slot, worker->result->number) && state->stop == STOP_NOT)
+	while (!at_front(state, worker->slot, worker->result->number) && going_on(state))
 		pthread_cond_wait(&state->changed, &state->lock);
-	if (state->stop != STOP_NOT) {
+	if (!going_on(state)) {
 		pthread_mutex_unlock(&state->lock);
 		return MS_ERR_STOPPED;
 	}
@@ -236,9 +273,8 @@ static int hand_out_early(struct worker *worker)
 	state->emitting = false;
 	if (r < 0)
 		stop_fault(state, r);
-	if (state->scan->job->hits_max && state->hits >= state->scan->job->hits_max)
-		stop_with(state, STOP_HITS);
-	r = state->stop == STOP_NOT ? 0 : MS_ERR_STOPPED;
+	count_hits(state, worker->result);
+	r = going_on(state) ? 0 : MS_ERR_STOPPED;
 	pthread_cond_broadcast(&state->changed);
 	pthread_mutex_unlock(&state->lock);
 	return r;
@@ -251,7 +287,7 @@ static int push_hit(struct worker *worker, const struct ms_hit *kept)
 
 	if (!vec_push(&result->hits, *kept))
 		return err_nomem();
-	if (result->bytes.total + result->hits.count * sizeof(*kept) > RESULT_MAX)
+	if (result_size(result) > RESULT_MAX)
 		return hand_out_early(worker);
 	return 0;
 }
@@ -283,6 +319,12 @@ static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 			return err_nomem();
 		memcpy((void *)kept.bytes, hit->bytes, hit->bytes_size);
 	}
+	if (hit->text == (const char *)hit->bytes)
+		kept.text = (const char *)kept.bytes;
+	else if (hit->text)
+		kept.text = arena_copy(&result->bytes, hit->text, hit->text_size);
+	if (hit->text && !kept.text)
+		return err_nomem();
 	return push_hit(worker, &kept);
 }
 
@@ -369,7 +411,8 @@ static size_t bytes_left(const struct run_state *state)
 static bool take_chunk(struct worker *worker, struct slot *slot)
 {
 	struct run_state *state = worker->state;
-	int r = plan_next(slot->plan, bytes_left(state), state->before, state->after, &worker->chunk);
+	int r = plan_next(
+		slot->plan, bytes_left(state), state->before, state->after, &worker->chunk);
 
 	if (r == 1) {
 		worker->slot = slot;
@@ -377,12 +420,14 @@ static bool take_chunk(struct worker *worker, struct slot *slot)
 		state->bytes_planned += worker->chunk.fresh;
 		return true;
 	}
-	if (r == MS_ERR_GONE) {
-		/* The process went while its pages were being counted. */
-		slot->coverage.sums.gone = true;
-		plan_abandon(slot->plan, MS_STATE_VANISHED);
-	} else if (r < 0) {
+	if (r == MS_ERR_MEMORY) {
 		stop_fault(state, r);
+	} else if (r < 0) {
+		/* The process went while its pages were being counted, or they are not for us. */
+		slot->coverage.sums.gone |= r == MS_ERR_GONE;
+		plan_abandon(slot->plan, r == MS_ERR_GONE     ? MS_STATE_VANISHED
+					 : r == MS_ERR_ACCESS ? MS_STATE_NO_ACCESS
+							      : MS_STATE_IO_ERROR);
 	}
 	slot->state = SLOT_PLANNED;
 	drain(state);
@@ -429,6 +474,9 @@ static bool next_chunk(struct worker *worker)
 			if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
 				return true;
 			waiting |= slot->state == SLOT_OPENING;
+			/* The first bytes of a limited number are those of the first target. */
+			if (waiting && state->scan->job->bytes_max)
+				break;
 		}
 		if (state->stop != STOP_NOT)
 			continue;
@@ -452,14 +500,16 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	uint64_t first = max_u64(base, chunk->base);
 	uint64_t last = min_u64(base + size, chunk->base + chunk->fresh);
 	struct ms_span span;
+	int r;
 
 	if (state != MS_STATE_DATA)
 		worker->whole = false;
 	if (first >= last)
 		return 0;
-	coverage_add(&worker->coverage, first, last - first, state);
-	if (state != MS_STATE_DATA)
+	if (state != MS_STATE_DATA) {
+		coverage_add(&worker->coverage, first, last - first, state);
 		return 0;
+	}
 	span = (struct ms_span){
 		.data = worker->data + (first - chunk->base),
 		.size = (size_t)(base + size - first),
@@ -469,7 +519,11 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 		.position = chunk->position + (first - chunk->base),
 	};
 	worker->span = &span;
-	return engine->ops->span(engine, worker->scratch, &span, &worker->emit);
+	r = engine->ops->span(engine, worker->scratch, &span, &worker->emit);
+	/* Bytes of which hits were dropped were not looked at. */
+	if (r == 0)
+		coverage_add(&worker->coverage, first, last - first, MS_STATE_DATA);
+	return r;
 }
 
 /* Adds the chunk's account to its target's; locked. */
@@ -493,7 +547,7 @@ static void queue_result(struct run_state *state, struct slot *slot, struct resu
 		at = &(*at)->next;
 	result->next = *at;
 	*at = result;
-	state->pending_bytes += result->bytes.total;
+	state->pending_bytes += result_size(result);
 }
 
 /* Reports the hits that the same pages had elsewhere. */
@@ -501,7 +555,6 @@ static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 {
 	const struct chunk *chunk = &worker->chunk;
 
-	coverage_add(&worker->coverage, chunk->base, chunk->fresh, MS_STATE_DATA);
 	for (size_t i = 0; i < entry->count; i++) {
 		struct ms_hit hit;
 		int r = 0;
@@ -513,6 +566,7 @@ static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 		if (r < 0)
 			return r;
 	}
+	coverage_add(&worker->coverage, chunk->base, chunk->fresh, MS_STATE_DATA);
 	return 0;
 }
 
@@ -542,7 +596,7 @@ static int search_shared(struct worker *worker)
 	struct share_key key;
 	int r;
 
-	if (!state->share || !share_key_make(worker->slot->src, chunk,
+	if (!state->share || !share_key_make(state->share, worker->slot->src, chunk,
 				     engine_period(state->scan->engine), &key))
 		return search_chunk(worker);
 	entry = share_find(state->share, key);
@@ -564,7 +618,7 @@ static void work_chunk(struct worker *worker)
 	int r = search_shared(worker);
 
 	pthread_mutex_lock(&state->lock);
-	slot->coverage.sums.gone |= worker->reader.gone;
+	slot->coverage.sums.gone |= worker->read_slot == slot && worker->reader.gone;
 	done = worker->coverage.sums.read + worker->coverage.sums.absent +
 	       worker->coverage.sums.unreadable + worker->coverage.sums.skipped;
 	/* Stopped in the middle: the rest of the chunk was read but not looked at. */
@@ -673,10 +727,10 @@ static void supervise(struct run_state *state)
 		struct timespec until;
 		uint64_t now = os_clock_ns(), wake = now + TICK_NS;
 
-		until = (struct timespec){
-			(time_t)(wake / 1000000000), (long)(wake % 1000000000)};
+		until = (struct timespec){(time_t)(wake / 1000000000), (long)(wake % 1000000000)};
 		pthread_cond_timedwait(&state->changed, &state->lock, &until);
-		check_limits(state);
+		if (state->running)
+			check_limits(state);
 		if (now - reported >= 2 * TICK_NS) {
 			reported = now;
 			report_progress(state);
@@ -685,46 +739,52 @@ static void supervise(struct run_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
+/* Hands out what waits, unless the job failed, and lets go of it. */
+static void finish_pending(struct run_state *state, size_t index)
+{
+	struct slot *slot = &state->slots[index];
+
+	while (slot->pending) {
+		struct result *result = slot->pending;
+
+		slot->pending = result->next;
+		if (state->stop != STOP_FAULT) {
+			int r = hand_out_hits(state, index, result);
+
+			if (r < 0)
+				stop_fault(state, r);
+			count_hits(state, result);
+		}
+		result_free(result);
+	}
+}
+
 /* Accounts for what a stop left undone, target by target. */
-static int wind_up(struct run_state *state)
+static void wind_up(struct run_state *state)
 {
 	bool late = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED;
-	enum ms_state why = late ? MS_STATE_DEADLINE : MS_STATE_LIMIT;
-	int r = state->stop == STOP_FAULT ? state->status : 0;
 
 	for (; state->first < state->scan->target_count; state->first++) {
 		struct slot *slot = &state->slots[state->first];
-		int r_slot;
+		int r;
 
-		while (slot->pending) {
-			struct result *next = slot->pending->next;
-
-			/* With a fault nothing more is handed out. */
-			if (r == 0)
-				r = hand_out_hits(state, state->first, slot->pending);
-			result_free(slot->pending);
-			slot->pending = next;
+		finish_pending(state, state->first);
+		if (state->stop == STOP_FAULT) {
+			drop_slot(state, state->first);
+			continue;
 		}
 		if (slot->state == SLOT_OPEN)
-			plan_abandon(slot->plan, why);
+			plan_abandon(slot->plan, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
 		if (slot->state == SLOT_CLOSED) {
 			slot->state = SLOT_FAILED;
 			slot->status = late ? MS_ERR_TIMEOUT : MS_ERR_STOPPED;
 			slot->error = strdup(late ? "not reached before the end of the job"
 						  : "not reached: a limit ended the job");
 		}
-		if (r < 0) {
-			/* Only let go of it. */
-			ms_source_free(slot->src);
-			coverage_done(&slot->coverage);
-			plan_done(slot->plan);
-			free(slot->error);
-			continue;
-		}
-		r_slot = finish_slot(state, state->first);
-		r = r_slot < 0 ? r_slot : r;
+		r = finish_slot(state, state->first);
+		if (r < 0)
+			stop_fault(state, r);
 	}
-	return r;
 }
 
 static int start_workers(struct run_state *state, pthread_t *threads)
@@ -770,8 +830,8 @@ static void state_init(struct run_state *state, const struct scan *scan)
 	if (state->threads > SCAN_THREADS_MAX)
 		state->threads = SCAN_THREADS_MAX;
 	state->before = max_u64(engine_behind(scan->engine), scan->context);
-	state->after = max_u64(engine_overlap(scan->engine),
-		scan->context ? scan->context + MS_CONTEXT_MAX : 0);
+	state->after = max_u64(
+		engine_overlap(scan->engine), scan->context ? scan->context + MS_CONTEXT_MAX : 0);
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -806,7 +866,7 @@ int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
 	if (r == 0)
 		r = run_workers(&state);
 	if (r == 0) {
-		r = wind_up(&state);
+		wind_up(&state);
 		if (state.stop == STOP_FAULT)
 			r = err_set(state.status, "%s", state.error);
 	}

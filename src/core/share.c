@@ -6,17 +6,20 @@
 
 #include "base/err.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 enum {
 	BUCKETS = 1 << 16,
-	ENTRIES_MAX = 1 << 20,		  /* half a TiB of different chunks */
-	HITS_MAX = 4096,		  /* of a chunk that is worth keeping */
-	BYTES_MAX = 64 * 1024 * 1024,	  /* of hits in all */
-	PAGES_MAX = 1024,		  /* pages of a chunk and what lies around it */
+	ENTRIES_MAX = 1 << 20,	      /* half a TiB of different chunks */
+	HITS_MAX = 4096,	      /* of a chunk that is worth keeping */
+	BYTES_MAX = 64 * 1024 * 1024, /* of hits in all */
+	PAGES_MAX = 1024,	      /* pages of a chunk and what lies around it */
 };
 
 struct share {
+	struct share_key seed; /* nobody can foresee which chunks would be taken for one another */
 	pthread_mutex_t lock;
 	struct share_entry *buckets[BUCKETS];
 	size_t entries, bytes;
@@ -28,6 +31,10 @@ int share_new(struct share **ret_share)
 
 	if (!share)
 		return err_nomem();
+	if (getrandom(&share->seed, sizeof(share->seed), 0) != sizeof(share->seed)) {
+		free(share);
+		return err_errno(MS_ERR_IO, errno, "cannot get a random number");
+	}
 	pthread_mutex_init(&share->lock, NULL);
 	*ret_share = share;
 	return 0;
@@ -69,8 +76,8 @@ static void key_add(struct share_key *key, uint64_t value)
 	key->b = mix(key->b + value * 0xff51afd7ed558ccdu) ^ (key->b << 1);
 }
 
-bool share_key_make(struct ms_source *src, const struct chunk *chunk, uint64_t period,
-	struct share_key *ret_key)
+bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
+	uint64_t period, struct share_key *ret_key)
 {
 	struct page_id ids[PAGES_MAX];
 	uint64_t first = chunk->base - chunk->before;
@@ -78,7 +85,7 @@ bool share_key_make(struct ms_source *src, const struct chunk *chunk, uint64_t p
 	uint64_t page = src->page_size;
 	uint64_t base = align_down(first, page), end = align_up(last, page);
 	size_t count = (size_t)((end - base) / page);
-	struct share_key key = {0x6d656d73, 0x69667421};
+	struct share_key key = share->seed;
 
 	if (!src->ops->identify || count > PAGES_MAX ||
 		src->ops->identify(src, base, count, ids) < 0)

@@ -34,8 +34,8 @@ void share_free(struct share *share);
  * Makes the key of a chunk; false if it has a page that no other process can have. Hits depend
  * on the address modulo `period` besides the bytes.
  */
-bool share_key_make(struct ms_source *src, const struct chunk *chunk, uint64_t period,
-	struct share_key *ret_key);
+bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
+	uint64_t period, struct share_key *ret_key);
 
 /* The entry of that key, or NULL; it stays as it is until share_free(). Any thread. */
 const struct share_entry *share_find(struct share *share, struct share_key key);

@@ -255,7 +255,7 @@ int ms_source_read(ms_source *src, uint64_t address, void *buf, size_t size, siz
 		reader_init(&reader, src);
 		r = reader_read(&reader, address + first.read, (char *)buf + first.read, want,
 			first_piece, &first);
-		if (r == 0 && reader.gone)
+		if (reader.gone && !first.read)
 			r = err_set(MS_ERR_GONE, "pid %u ended", src->process.pid);
 		reader_done(&reader);
 	}

@@ -449,10 +449,35 @@ struct ms_arg {
  * A pattern is reported once for each address it matches at, with its shortest match there; the
  * UTF-16 form of a text counts as a pattern of its own. The error of a bad pattern points at the
  * character.
+ *
+ * The engine "regex" (needs the feature "regex") searches for regular expressions over bytes:
+ *   regex     an expression in the syntax of PCRE, without back references and look-around
+ *             ("\xNN" is a byte, "(?s)" lets a dot match line ends, "(?m)" lets ^ and $ match at
+ *             lines instead of where memory begins and ends); repeatable
+ *   nocase    (no value) ASCII letters match in either case
+ *   align     as above
+ * An expression is reported once for each start, with its longest match there. As in most tools,
+ * of all matches that end at the same byte only the one that starts first counts. A match has at
+ * most MS_REGEX_MAX bytes: longer ones are cut there, and one that could only end farther away
+ * may be missed. An expression that matches the empty string is refused.
+ *
+ * The engine "strings" lists printable text; its arguments:
+ *   min       the least number of characters, at most 4096 (default 4)
+ *   encoding  of ascii, utf8, utf16le and utf16be, separated by commas (default ascii)
+ *   grep      only strings that match this POSIX extended regular expression
+ * ASCII text is runs of 0x20 to 0x7e and tabs. UTF-8 is runs of valid sequences but for control
+ * characters, those that print nothing and U+FFFD; asked for with ascii, each string is reported
+ * once, as ascii when it is that. UTF-16 is found at odd addresses, too; it counts the Latin,
+ * Greek and Cyrillic letters (up to U+052F), U+2010 to U+201F and the euro sign, as with all of
+ * Unicode almost any bytes would be text. A hit has the string in UTF-8. A string longer than
+ * 32 KiB comes as several hits side by side, all but the first with `continued` set; `grep` looks
+ * at each.
  */
 MS_API int ms_engine_new(
 	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine);
 MS_API void ms_engine_free(ms_engine *engine);
+
+enum { MS_REGEX_MAX = 4096 };
 
 /* ---- 8. Scanning ----------------------------------------------------------------------- */
 
@@ -555,7 +580,8 @@ MS_API int ms_sink_coverage(const struct ms_sink *sink, const struct ms_process 
 typedef struct ms_exporter ms_exporter;
 
 /*
- * Turns records into "text", "json", "ndjson" or "csv". write gets the output piece by piece and
+ * Turns records into "text", "json", "ndjson", "csv" or "plain" (only the text of strings, one a
+ * line). write gets the output piece by piece and
  * returns 0, or anything else to stop.
  */
 MS_API int ms_exporter_new(const char *format,
@@ -607,6 +633,60 @@ MS_API int ms_parse_size(
 
 /* Such as 250ms, 30s, 5m, 2h; a bare number is seconds. */
 MS_API int ms_parse_duration(const char *what, const char *text, uint64_t *ret_ns);
+
+/* ---- 14. Value scans -------------------------------------------------------------------- */
+
+/*
+ * Finds where a program keeps a value: a first scan for what is known of it, then further ones
+ * that keep the matches of which something else holds. Conditions: "= V" "!= V" "> V" "< V"
+ * ">= V" "<= V" "A..B", and against the last scan "changed" "unchanged" "increased" "decreased"
+ * "+ V" "- V" (by exactly V; integers wrap round, so 250 to 4 is "+ 10" for a u8). NaN is never
+ * equal, -0.0 equals 0.0; bytes ("DE AD BE EF") know =, !=, changed and unchanged.
+ */
+typedef struct ms_values ms_values;
+
+struct ms_values_options {
+	const char *type;    /* i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bytes, or as bytes:16 */
+	size_t align;	     /* of the values' addresses; 0: the type's size, 1 for bytes */
+	double tolerance;    /* floating point: what differs by no more is equal */
+	bool zstd;	     /* compress what is kept, where it helps */
+	const char *session; /* keep matches in this file, replaced by each scan, not in memory */
+};
+
+struct ms_values_info {
+	const char *type;
+	size_t value_size, align;
+	double tolerance;
+	uint64_t count;	     /* matches */
+	uint64_t lost;	     /* by the last scan: their memory could not be read any more */
+	uint64_t bytes_kept; /* at most 1.15 for each byte that a first scan read */
+	bool begun;	     /* there was a first scan, of this process: */
+	uint32_t pid;
+	uint64_t start_id;
+	const char *exe; /* NULL where unknown */
+};
+
+MS_API int ms_values_new(const struct ms_values_options *options, ms_values **ret_values);
+MS_API int ms_values_load(const char *session, ms_values **ret_values);
+MS_API int ms_values_save(const ms_values *values, const char *path);
+MS_API void ms_values_free(ms_values *values);
+MS_API void ms_values_info(const ms_values *values, struct ms_values_info *ret_info);
+
+/* Condition NULL: any value. The coverage lives until the next scan. The target is not stopped. */
+MS_API int ms_values_first(ms_values *values, ms_source *source, const char *condition,
+	const ms_filter *filter, const struct ms_job *job, struct ms_coverage *ret_coverage);
+
+/* One that fails, is cancelled or runs out of time changes nothing. */
+MS_API int ms_values_next(ms_values *values, ms_source *source, const char *condition,
+	const struct ms_job *job, struct ms_coverage *ret_coverage);
+
+/* Back to before the last next scan, one step; a session keeps that in a file "NAME.undo". */
+MS_API int ms_values_undo(ms_values *values);
+
+/* Hands a record a match to the sink (its value now and at the last scan), up to job->hits_max. */
+MS_API int ms_values_list(const ms_values *values, ms_source *source, const struct ms_job *job,
+	const struct ms_sink *sink, uint64_t *ret_count);
+MS_API extern const struct ms_schema ms_schema_value;
 
 #ifdef __cplusplus
 }

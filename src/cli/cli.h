@@ -51,15 +51,17 @@ struct options {
 	bool force, quiet, fail_on_hit;
 
 	/* of single commands */
-	struct ms_arg *args; /* search: for the engine */
+	struct ms_arg *args; /* search and strings: for the engine */
 	size_t arg_count;
 	uint64_t context;
-	bool raw;
+	bool raw, plain;
 	const char *as, *compress, *pause;
 	const char **regions; /* dump: ADDRESS:SIZE; collect: PID:ADDRESS:SIZE */
 	size_t region_count;
 	bool dump_memory;
 	const char *memory_search;
+	const char *type, *value, *range, *next, *session, *tolerance; /* scan */
+	bool unknown, undo, list, count, unaligned;
 };
 
 /* Groups of options; a command takes some of them. */
@@ -73,6 +75,8 @@ enum {
 	GROUP_READ = 64,
 	GROUP_COLLECT = 128,
 	GROUP_HELP = 256,
+	GROUP_STRINGS = 512,
+	GROUP_SCAN = 1024,
 };
 
 struct command {
@@ -182,10 +186,16 @@ bool interrupted(void);
 
 /* The job that the options ask for, with progress on stderr and interrupts heeded. */
 struct ms_job job_make(const struct options *options);
+
+/* Narrows a job to what the limits leave after what was done since; false when no bytes are. */
+bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns);
 void progress_clear(void);
 
 /* What a total of the library means for the summary. */
 void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total);
+
+/* Runs an engine over all targets and writes what it finds; frees the engine. */
+int search_run(struct options *options, ms_engine *engine);
 
 /* Notes that one of several targets failed, unless it is the only one. */
 void summary_fail(struct summary *summary, int status);

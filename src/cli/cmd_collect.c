@@ -62,8 +62,6 @@ static void subject_error(struct subject *subject, int status, const char *what)
 
 	lock(collect);
 	output_error(collect->output, subject->process->pid, what, why);
-	if (collect->output->text)
-		complain("%s: %s", what, why);
 	evidence_error(collect->evidence, subject->process->pid, what, why);
 	summary_fail(&collect->summary, status);
 	unlock(collect);
@@ -124,7 +122,10 @@ static struct ms_job subject_job(const struct subject *subject)
 	job.threads = subject->collect->threads;
 	if (subject->collect->item_count > 1)
 		job.progress = NULL;
-	job.bytes_max = subject->collect->bytes_left == UINT64_MAX ? 0 : subject->collect->bytes_left;
+	job.bytes_max = 0;
+	job_rest(&job, 0, subject->collect->output->started_ns);
+	if (subject->collect->bytes_left != UINT64_MAX)
+		job.bytes_max = subject->collect->bytes_left;
 	return job;
 }
 
@@ -224,10 +225,13 @@ static void dump_part(struct subject *subject, const char *path, ms_filter *filt
 		return;
 	}
 	r = ms_source_dump(subject->source, &dump, &coverage);
-	if (r < 0)
+	if (r < 0) {
 		subject_error(subject, r, "dump");
-	else
-		account(subject, &coverage);
+		return;
+	}
+	/* Of a part that was asked for, nothing is there. */
+	coverage.partial |= raw && coverage.filtered == coverage.total;
+	account(subject, &coverage);
 }
 
 static void dump_whole(struct subject *subject)

@@ -57,7 +57,8 @@ static char *dump_path(const struct dumping *dumping, const char *stem)
 	return n < 0 ? NULL : path;
 }
 
-static int dump_process(struct dumping *dumping, ms_host *host, struct ms_coverage *ret_coverage)
+static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_job *job,
+	struct ms_coverage *ret_coverage)
 {
 	const struct options *options = dumping->options;
 	char *stem = file_stem(dumping->process);
@@ -68,7 +69,7 @@ static int dump_process(struct dumping *dumping, ms_host *host, struct ms_covera
 		.path = path,
 		.format = dumping->raw ? MS_DUMP_RAW : MS_DUMP_CORE,
 		.filter = dumping->filter,
-		.job = job_make(options),
+		.job = *job,
 		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
 		.zstd = options->compress,
 		.file_flags = options->force ? MS_FILE_FORCE : 0,
@@ -78,8 +79,13 @@ static int dump_process(struct dumping *dumping, ms_host *host, struct ms_covera
 	};
 	int r = path ? ms_source_open_process(host, dumping->process, &source) : MS_ERR_MEMORY;
 
-	if (r == 0)
+	if (r == 0 && dump.pause)
+		r = ms_source_pause(source, true);
+	if (r == 0) {
 		r = ms_source_dump(source, &dump, ret_coverage);
+		/* The target is open: what is missing or forbidden is the place to write to. */
+		r = r == MS_ERR_NOT_FOUND || r == MS_ERR_ACCESS ? MS_ERR_IO : r;
+	}
 	if (r == 0)
 		ms_sink_coverage(&dumping->output->sink, dumping->process, ret_coverage);
 	ms_source_free(source);
@@ -92,17 +98,26 @@ static void dump_group(
 	struct dumping *dumping, const struct target_group *group, struct summary *summary)
 {
 	for (size_t i = 0; i < group->count && !interrupted() && !dumping->output->failed; i++) {
+		struct ms_job job = job_make(dumping->options);
 		struct ms_coverage coverage;
 		int r;
 
 		dumping->process = &group->list[i];
-		r = dump_process(dumping, group->host, &coverage);
+		if (!job_rest(&job, summary->bytes_read, dumping->output->started_ns)) {
+			complain("--max-memory-size was reached; the targets that follow are left out");
+			summary->partial = true;
+			return;
+		}
+		r = dump_process(dumping, group->host, &job, &coverage);
 		if (r < 0) {
 			output_error(dumping->output, group->list[i].pid, group->list[i].name, ms_error());
-			if (dumping->output->text)
-				complain("%s", ms_error());
 			summary_fail(summary, r);
 			continue;
+		}
+		if (dumping->options->region_count && coverage.filtered == coverage.total) {
+			complain("pid %u: nothing is mapped where --region says; `memsift regions` lists "
+				 "what is", group->list[i].pid);
+			summary->partial = true;
 		}
 		summary->targets++;
 		summary->bytes_read += coverage.read;

@@ -12,6 +12,8 @@ static const struct {
 } group_titles[] = {
 	{GROUP_TARGET, "Targets"},
 	{GROUP_SEARCH, "Search"},
+	{GROUP_STRINGS, "Strings"},
+	{GROUP_SCAN, "Values"},
 	{GROUP_READ, "Reading"},
 	{GROUP_DUMP, "Dumps"},
 	{GROUP_COLLECT, "Collecting"},

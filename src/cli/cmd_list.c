@@ -1,91 +1,246 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The commands that list: ps, regions, modules. */
+/*
+ * The commands that list: ps, regions, modules. Looking into a process takes many system calls
+ * and little computing, so several threads do it ahead of the one that writes.
+ */
 #include "cli.h"
 #include "commands.h"
 
-/* Lists one process; 0, or a library status. */
-typedef int list_fn(struct output *output, const struct options *options, ms_host *host,
-	const struct ms_process *process);
+#include <pthread.h>
+#include <unistd.h>
 
-static int list_process(struct output *output, const struct options *options, ms_host *host,
-	const struct ms_process *process)
+enum { AHEAD = 32, FETCHERS_MAX = 8 };
+
+/* What a command wants of each process. */
+struct lister {
+	/* Gets the list from an open source; any thread. NULL: the process itself is enough. */
+	int (*fetch)(ms_source *source, const void **ret_list, size_t *ret_count);
+	int (*print)(struct output *output, const struct options *options,
+		const struct ms_process *process, const void *list, size_t count);
+};
+
+/* A process looked into. */
+struct look {
+	bool ready;
+	int status;
+	char *error;
+	ms_source *source; /* keeps the list */
+	const void *list;
+	size_t count;
+};
+
+struct fetching {
+	const struct target_group *group;
+	const struct lister *lister;
+	struct look *looks;
+	pthread_mutex_t lock; /* guards what follows, and `ready` of each look */
+	pthread_cond_t changed;
+	size_t next, printed;
+	bool stop;
+};
+
+static int fetch_regions(ms_source *source, const void **ret_list, size_t *ret_count)
 {
-	struct ms_value values[MS_COLUMNS_MAX];
+	const struct ms_region *list;
+	int r = ms_source_regions(source, &list, ret_count);
 
-	(void)options, (void)host;
-	ms_record_process(process, values);
-	return output_record(output, &ms_schema_process, values) < 0 ? MS_ERR_STOPPED : 0;
+	*ret_list = r == 0 ? list : NULL;
+	return r;
 }
 
-static int list_regions(struct output *output, const struct options *options, ms_host *host,
-	const struct ms_process *process)
+static int fetch_modules(ms_source *source, const void **ret_list, size_t *ret_count)
+{
+	const struct ms_module *list;
+	int r = ms_source_modules(source, &list, ret_count);
+
+	*ret_list = r == 0 ? list : NULL;
+	return r;
+}
+
+static int print_process(struct output *output, const struct options *options,
+	const struct ms_process *process, const void *list, size_t count)
 {
 	struct ms_value values[MS_COLUMNS_MAX];
-	const struct ms_region *regions;
-	ms_source *source;
-	size_t count;
-	int r = ms_source_open_process(host, process, &source);
 
-	if (r < 0)
-		return r;
-	r = ms_source_regions(source, &regions, &count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
+	(void)options, (void)list, (void)count;
+	ms_record_process(process, values);
+	return output_record(output, &ms_schema_process, values);
+}
+
+static int print_regions(struct output *output, const struct options *options,
+	const struct ms_process *process, const void *list, size_t count)
+{
+	struct ms_value values[MS_COLUMNS_MAX];
+	const struct ms_region *regions = list;
+
+	for (size_t i = 0; i < count; i++) {
 		if (!ms_filter_match(options->filter, &regions[i]))
 			continue;
 		ms_record_region(process, &regions[i], values);
 		if (output_record(output, &ms_schema_region, values) < 0)
-			r = MS_ERR_STOPPED;
+			return -1;
 	}
-	ms_source_free(source);
-	return r;
+	return 0;
 }
 
-static int list_modules(struct output *output, const struct options *options, ms_host *host,
-	const struct ms_process *process)
+static int print_modules(struct output *output, const struct options *options,
+	const struct ms_process *process, const void *list, size_t count)
 {
 	struct ms_value values[MS_COLUMNS_MAX];
-	const struct ms_module *modules;
-	ms_source *source;
-	size_t count;
-	int r = ms_source_open_process(host, process, &source);
+	const struct ms_module *modules = list;
 
 	(void)options;
-	if (r < 0)
-		return r;
-	r = ms_source_modules(source, &modules, &count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		ms_record_module(process, &modules[i], values);
 		if (output_record(output, &ms_schema_module, values) < 0)
-			r = MS_ERR_STOPPED;
+			return -1;
 	}
-	ms_source_free(source);
-	return r;
+	return 0;
 }
 
-/* Lists every process of a group; false when output is over. */
-static bool list_group(struct output *output, const struct options *options,
-	const struct target_group *group, list_fn *list, struct summary *summary)
+/* ---- Looking ahead ---------------------------------------------------------------------- */
+
+static void look_into(const struct fetching *fetching, size_t index)
 {
-	for (size_t i = 0; i < group->count && !interrupted(); i++) {
-		int r = list(output, options, group->host, &group->list[i]);
+	const struct target_group *group = fetching->group;
+	struct look *look = &fetching->looks[index];
 
-		if (output->failed)
-			return false;
-		if (r < 0) {
-			output_error(output, group->list[i].pid, group->list[i].name, ms_error());
-			if (output->text)
-				complain("%s", ms_error());
-			summary_fail(summary, r);
-		} else {
-			summary->targets++;
-			if (summary->status == STATUS_TARGET)
-				summary->status = STATUS_PARTIAL;
-		}
-	}
-	return true;
+	if (!fetching->lister->fetch)
+		return;
+	look->status = ms_source_open_process(group->host, &group->list[index], &look->source);
+	if (look->status == 0)
+		look->status = fetching->lister->fetch(look->source, &look->list, &look->count);
+	/* The text belongs to this thread. */
+	if (look->status < 0)
+		look->error = strdup(ms_error());
 }
 
-static int list_all(struct options *options, list_fn *list)
+static void *fetch_main(void *ctx)
+{
+	struct fetching *fetching = ctx;
+
+	pthread_mutex_lock(&fetching->lock);
+	while (!fetching->stop && fetching->next < fetching->group->count) {
+		size_t index = fetching->next;
+
+		if (index >= fetching->printed + AHEAD) {
+			pthread_cond_wait(&fetching->changed, &fetching->lock);
+			continue;
+		}
+		fetching->next++;
+		pthread_mutex_unlock(&fetching->lock);
+		look_into(fetching, index);
+		pthread_mutex_lock(&fetching->lock);
+		fetching->looks[index].ready = true;
+		pthread_cond_broadcast(&fetching->changed);
+	}
+	pthread_mutex_unlock(&fetching->lock);
+	return NULL;
+}
+
+/* The next look in order; it is the caller's. */
+static struct look take_look(struct fetching *fetching, size_t index)
+{
+	struct look look;
+
+	pthread_mutex_lock(&fetching->lock);
+	while (!fetching->looks[index].ready)
+		pthread_cond_wait(&fetching->changed, &fetching->lock);
+	look = fetching->looks[index];
+	fetching->looks[index] = (struct look){0};
+	fetching->printed = index + 1;
+	pthread_cond_broadcast(&fetching->changed);
+	pthread_mutex_unlock(&fetching->lock);
+	return look;
+}
+
+static void look_done(struct look *look)
+{
+	ms_source_free(look->source);
+	free(look->error);
+}
+
+/* ---- Printing --------------------------------------------------------------------------- */
+
+static void print_look(struct output *output, const struct options *options,
+	const struct fetching *fetching, size_t index, const struct look *look,
+	struct summary *summary)
+{
+	const struct ms_process *process = &fetching->group->list[index];
+	const char *why = look->error ? look->error : "out of memory";
+
+	if (look->status < 0) {
+		output_error(output, process->pid, process->name, why);
+		if (output->text)
+			complain("%s", why);
+		summary_fail(summary, look->status);
+		return;
+	}
+	fetching->lister->print(output, options, process, look->list, look->count);
+	summary->targets++;
+	if (summary->status == STATUS_TARGET)
+		summary->status = STATUS_PARTIAL;
+}
+
+static unsigned fetcher_count(const struct options *options, const struct fetching *fetching)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned count = options->threads ? (unsigned)options->threads
+			 : cores > 0	  ? (unsigned)cores
+					  : 1;
+
+	if (!fetching->lister->fetch || fetching->group->count < 4)
+		count = 1;
+	return count < FETCHERS_MAX ? count : FETCHERS_MAX;
+}
+
+/* Prints every process of a group; false when output is over. */
+static bool list_looks(struct output *output, const struct options *options,
+	struct fetching *fetching, struct summary *summary)
+{
+	pthread_t threads[FETCHERS_MAX];
+	unsigned wanted = fetcher_count(options, fetching), started = 0;
+
+	while (started < wanted &&
+		pthread_create(&threads[started], NULL, fetch_main, fetching) == 0)
+		started++;
+	for (size_t i = 0; i < fetching->group->count && started; i++) {
+		struct look look = take_look(fetching, i);
+
+		print_look(output, options, fetching, i, &look, summary);
+		look_done(&look);
+		if (output->failed || interrupted())
+			break;
+	}
+	pthread_mutex_lock(&fetching->lock);
+	fetching->stop = true;
+	pthread_cond_broadcast(&fetching->changed);
+	pthread_mutex_unlock(&fetching->lock);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	return started && !output->failed;
+}
+
+static bool list_group(struct output *output, const struct options *options,
+	const struct target_group *group, const struct lister *lister, struct summary *summary)
+{
+	struct fetching fetching = {.group = group, .lister = lister};
+	bool good = false;
+
+	fetching.looks = calloc(group->count + 1, sizeof(*fetching.looks));
+	pthread_mutex_init(&fetching.lock, NULL);
+	pthread_cond_init(&fetching.changed, NULL);
+	if (fetching.looks)
+		good = list_looks(output, options, &fetching, summary);
+	for (size_t i = 0; fetching.looks && i < group->count; i++)
+		look_done(&fetching.looks[i]);
+	pthread_cond_destroy(&fetching.changed);
+	pthread_mutex_destroy(&fetching.lock);
+	free(fetching.looks);
+	return good;
+}
+
+static int list_all(struct options *options, const struct lister *lister)
 {
 	struct summary summary = {0};
 	struct targets targets;
@@ -101,7 +256,7 @@ static int list_all(struct options *options, list_fn *list)
 	}
 	summary.partial = targets.missing > 0;
 	for (size_t i = 0; i < targets.group_count; i++)
-		if (!list_group(&output, options, &targets.groups[i], list, &summary))
+		if (!list_group(&output, options, &targets.groups[i], lister, &summary))
 			break;
 	targets_close(&targets);
 	return output_close(&output, options, &summary);
@@ -109,21 +264,27 @@ static int list_all(struct options *options, list_fn *list)
 
 int cmd_ps(struct options *options)
 {
+	static const struct lister lister = {NULL, print_process};
+
 	/* With no target, all there are: a list without system processes would mislead. */
 	if (!options->operand_count && !options->pids && !options->names && !options->user &&
 		!options->all) {
 		options->all = true;
 		options->include_system = true;
 	}
-	return list_all(options, list_process);
+	return list_all(options, &lister);
 }
 
 int cmd_regions(struct options *options)
 {
-	return list_all(options, list_regions);
+	static const struct lister lister = {fetch_regions, print_regions};
+
+	return list_all(options, &lister);
 }
 
 int cmd_modules(struct options *options)
 {
-	return list_all(options, list_modules);
+	static const struct lister lister = {fetch_modules, print_modules};
+
+	return list_all(options, &lister);
 }

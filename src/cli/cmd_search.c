@@ -2,6 +2,18 @@
 #include "cli.h"
 #include "commands.h"
 
+/* Without a place for errors on stdout, they are told on stderr. */
+static int plain_record(void *ctx, const struct ms_record *record)
+{
+	struct output *output = ctx;
+
+	if (record->schema == &ms_schema_error)
+		complain("%.*s: %.*s", (int)record->values[1].size,
+			(const char *)record->values[1].v.data, (int)record->values[2].size,
+			(const char *)record->values[2].v.data);
+	return output->sink.record(output->sink.ctx, record);
+}
+
 static void search_groups(const struct options *options, const struct targets *targets,
 	const ms_engine *engine, struct output *output, struct summary *summary)
 {
@@ -9,60 +21,72 @@ static void search_groups(const struct options *options, const struct targets *t
 		.size = sizeof(scan),
 		.engine = engine,
 		.filter = options->filter,
-		.job = job_make(options),
 		.context = options->context,
-		.sink = output->sink,
+		.sink = options->plain ? (struct ms_sink){plain_record, output} : output->sink,
 	};
 
 	for (size_t i = 0; i < targets->group_count && !interrupted() && !output->failed; i++) {
 		const struct target_group *group = &targets->groups[i];
 		struct ms_total total;
-		int r = ms_scan_processes(group->host, group->list, group->count, &scan, &total);
+		int r;
 
+		scan.job = job_make(options);
+		if (!job_rest(&scan.job, summary->bytes_read, output->started_ns)) {
+			complain("--max-memory-size was reached; the targets that follow are left out");
+			summary->partial = true;
+			break;
+		}
+		/* What --max-hits leaves for this group. */
+		if (options->hits_max)
+			scan.job.hits_max -= summary->hits;
+		r = ms_scan_processes(group->host, group->list, group->count, &scan, &total);
 		if (r == 0)
 			summary_add(summary, options, &total);
 		else if (!output->failed)
 			summary->status = fail(r);
-		/* What --max-hits leaves for the next group. */
-		if (r == 0 && options->hits_max) {
-			if (total.hits >= scan.job.hits_max)
-				break;
-			scan.job.hits_max -= total.hits;
-		}
+		if (options->hits_max && summary->hits >= options->hits_max)
+			break;
 	}
+}
+
+static bool any_arg(const struct options *options, const char *key)
+{
+	for (size_t i = 0; i < options->arg_count; i++)
+		if (strcmp(options->args[i].key, key) == 0)
+			return true;
+	return false;
 }
 
 static int engine_make(const struct options *options, ms_engine **ret_engine)
 {
-	bool any = false;
+	bool bytes = any_arg(options, "hex") || any_arg(options, "text");
+	bool regex = any_arg(options, "regex");
 	int r;
 
-	for (size_t i = 0; i < options->arg_count; i++)
-		any |= strcmp(options->args[i].key, "hex") == 0 ||
-		       strcmp(options->args[i].key, "text") == 0;
-	if (!any) {
-		complain("search: say what for, with -t TEXT or -x HEX");
+	if (!bytes && !regex) {
+		complain("search: say what for, with -t TEXT, -x HEX or -e REGEX");
+		return STATUS_USAGE;
+	}
+	if (bytes && regex) {
+		complain("search: -e cannot be combined with -t or -x; run them one after the other");
 		return STATUS_USAGE;
 	}
 	if (options->context > MS_CONTEXT_MAX) {
 		complain("--context: at most %d", MS_CONTEXT_MAX);
 		return STATUS_USAGE;
 	}
-	r = ms_engine_new("bytes", options->args, options->arg_count, ret_engine);
+	r = ms_engine_new(
+		regex ? "regex" : "bytes", options->args, options->arg_count, ret_engine);
 	return r < 0 ? fail(r) : STATUS_DONE;
 }
 
-int cmd_search(struct options *options)
+int search_run(struct options *options, ms_engine *engine)
 {
 	struct summary summary = {.searched = true};
 	struct targets targets;
 	struct output output;
-	ms_engine *engine;
-	int status = engine_make(options, &engine);
+	int status = targets_open(options, &targets);
 
-	if (status != STATUS_DONE)
-		return status;
-	status = targets_open(options, &targets);
 	if (status == STATUS_DONE) {
 		summary.partial = targets.missing > 0;
 		status = output_open(&output, options);
@@ -74,4 +98,12 @@ int cmd_search(struct options *options)
 	}
 	ms_engine_free(engine);
 	return status;
+}
+
+int cmd_search(struct options *options)
+{
+	ms_engine *engine;
+	int status = engine_make(options, &engine);
+
+	return status == STATUS_DONE ? search_run(options, engine) : status;
 }

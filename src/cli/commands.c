@@ -27,13 +27,29 @@ const struct command commands[] = {
 		"Shows memory as a hex dump, or writes it as it is with --raw. ADDRESS is "
 		"hexadecimal; what cannot be read is said, never made up.",
 		"memsift read 1234 0x7ffc1a2b3000 256", LISTING | GROUP_READ, cmd_read},
-	{"search", "TARGET...", "search for byte patterns",
+	{"search", "TARGET...", "search for byte patterns or regular expressions",
 		"Searches memory for texts and hex patterns, all in one pass. A hex pattern has bytes "
 		"(4D 5A), any byte (\?\?), nibbles (4? ?A), jumps ([4-8]) and alternatives "
-		"((AA BB|CC)). Matches across chunks and across adjacent mappings are found; each "
-		"is shown once.",
+		"((AA BB|CC)). Regular expressions (PCRE syntax over bytes, matches of up to 4096) "
+		"are searched for in a run of their own. Matches across chunks and across adjacent "
+		"mappings are found; each is shown once.",
 		"memsift search --all -t password -x 'DE AD \?\? [0-4] EF'", READING | GROUP_SEARCH,
 		cmd_search},
+	{"strings", "TARGET...", "list printable strings",
+		"Lists printable strings: ASCII as strings(1) does, UTF-8, and UTF-16 with Latin, Greek "
+		"and Cyrillic letters.",
+		"memsift strings 1234 --min 8 --encoding ascii,utf16le --grep '^https?:'",
+		READING | GROUP_STRINGS, cmd_strings},
+	{"scan", "TARGET", "find where a value is kept",
+		"Finds where a program keeps a value: a first scan for it (--value, --range, or "
+		"--unknown), then --next with what has become of it: 'changed', 'unchanged', "
+		"'increased', 'decreased', '= V', '!= V', '> V', '< V', '>= V', '<= V', 'A..B', '+ V' "
+		"or '- V'. Integers wrap round, NaN equals nothing. The matches are kept in the file "
+		"memsift-PID.scan, and those before the last scan in the same name with .undo. At a "
+		"terminal, with nothing said of what to do, commands are asked for. The target is "
+		"never stopped.",
+		"memsift scan game --value 100; memsift scan game --next '- 5' --list",
+		READING | GROUP_SCAN, cmd_scan},
 	{"dump", "TARGET...", "dump memory to a file",
 		"Writes each target as an ELF core that gdb and lldb open and that memsift takes "
 		"as a target again. What could not be read is left out, not filled with zeros. "

@@ -11,6 +11,8 @@ int cmd_modules(struct options *options);
 int cmd_read(struct options *options);
 int cmd_dump(struct options *options);
 int cmd_search(struct options *options);
+int cmd_scan(struct options *options);
+int cmd_strings(struct options *options);
 int cmd_collect(struct options *options);
 int cmd_verify(struct options *options);
 int cmd_doctor(struct options *options);

@@ -13,13 +13,20 @@ const struct command *command_find(const char *name)
 static int run(const struct command *command, int argc, char **argv)
 {
 	struct options options = {.command = command->name, .argc = argc, .argv = argv};
+	/* getopt moves words about; the record shows them as they were typed. */
+	char **words = calloc((size_t)argc + 1, sizeof(*words));
 	/* The name of the command, when there is one, is no operand. */
 	int skip = argc > 1 && strcmp(argv[1], command->name) == 0;
-	int status = options_parse(&options, command, argc - skip, argv + skip);
+	int status;
 
+	if (!words)
+		return STATUS_OUTPUT;
+	memcpy(words, argv, (size_t)argc * sizeof(*words));
+	status = options_parse(&options, command, argc - skip, words + skip);
 	if (status == STATUS_DONE)
 		status = command->run(&options);
 	options_done(&options);
+	free(words);
 	return status < 0 ? STATUS_DONE : status; /* -1: help was asked for and given */
 }
 

@@ -28,19 +28,32 @@ static int set_text(struct options *options, const struct option_row *row, const
 	return 0;
 }
 
+struct option_name {
+	char text[40];
+};
+
+/* The option as it is typed, for messages. */
+static struct option_name typed_name(const struct option_row *row)
+{
+	struct option_name name;
+
+	snprintf(name.text, sizeof(name.text), "--%s", row->name);
+	return name;
+}
+
 static int set_number(struct options *options, const struct option_row *row, const char *value)
 {
-	return ms_parse_number(row->name, value, field(options, row));
+	return ms_parse_number(typed_name(row).text, value, field(options, row));
 }
 
 static int set_size(struct options *options, const struct option_row *row, const char *value)
 {
-	return ms_parse_size(row->name, value, 1 << 20, field(options, row));
+	return ms_parse_size(typed_name(row).text, value, 1 << 20, field(options, row));
 }
 
 static int set_time(struct options *options, const struct option_row *row, const char *value)
 {
-	return ms_parse_duration(row->name, value, field(options, row));
+	return ms_parse_duration(typed_name(row).text, value, field(options, row));
 }
 
 static int set_filter(struct options *options, const struct option_row *row, const char *value)
@@ -125,14 +138,41 @@ const struct option_row option_rows[] = {
 	{"hex", 'x', "PATTERN", "search for bytes with wildcards; may be repeated", GROUP_SEARCH,
 		add_arg, 0},
 	{"text", 't', "STRING", "search for a text; may be repeated", GROUP_SEARCH, add_arg, 0},
-	{"ignore-case", 'i', NULL, "ASCII letters of texts match in either case", GROUP_SEARCH,
-		add_arg, 0},
+	{"regex", 'e', "RE", "search for a regular expression; may be repeated; not with -t or -x",
+		GROUP_SEARCH, add_arg, 0},
+	{"ignore-case", 'i', NULL, "ASCII letters of texts and expressions match in either case",
+		GROUP_SEARCH, add_arg, 0},
 	{"utf16", 0, NULL, "search for the texts as UTF-16LE, too", GROUP_SEARCH, add_arg, 0},
 	{"align", 0, "N", "only hits whose address is a multiple of N", GROUP_SEARCH, add_arg, 0},
 	{"context", 0, "N", "bytes to show before and after a hit (default 16)", GROUP_SEARCH,
 		set_number, FIELD(context)},
-	{"fail-on-hit", 0, NULL, "end with status 1 if anything was found", GROUP_SEARCH, set_flag,
-		FIELD(fail_on_hit)},
+	{"min", 0, "N", "at least so many characters (default 4)", GROUP_STRINGS, add_arg, 0},
+	{"encoding", 0, "LIST", "of ascii (default), utf8, utf16le, utf16be; by commas",
+		GROUP_STRINGS, add_arg, 0},
+	{"grep", 0, "RE", "only strings that match, as with grep -E", GROUP_STRINGS, add_arg, 0},
+	{"plain", 0, NULL, "only the text, one string a line", GROUP_STRINGS, set_flag,
+		FIELD(plain)},
+	{"fail-on-hit", 0, NULL, "end with status 1 if anything was found",
+		GROUP_SEARCH | GROUP_STRINGS, set_flag, FIELD(fail_on_hit)},
+
+	{"type", 0, "T", "i8 to i64, u8 to u64, f32, f64 or bytes (default i32)", GROUP_SCAN,
+		set_text, FIELD(type)},
+	{"value", 0, "V", "first scan for this value, or for a comparison such as '> 5'", GROUP_SCAN,
+		set_text, FIELD(value)},
+	{"range", 0, "A..B", "first scan for values from A to B", GROUP_SCAN, set_text, FIELD(range)},
+	{"unknown", 0, NULL, "first scan for any value", GROUP_SCAN, set_flag, FIELD(unknown)},
+	{"next", 0, "CONDITION", "keep the matches for which this holds now", GROUP_SCAN, set_text,
+		FIELD(next)},
+	{"undo", 0, NULL, "back to before the last --next", GROUP_SCAN, set_flag, FIELD(undo)},
+	{"list", 0, NULL, "list the matches, with their values now and at the last scan", GROUP_SCAN,
+		set_flag, FIELD(list)},
+	{"count", 0, NULL, "tell how many matches there are", GROUP_SCAN, set_flag, FIELD(count)},
+	{"unaligned", 0, NULL, "values at any address, not only at multiples of their size",
+		GROUP_SCAN, set_flag, FIELD(unaligned)},
+	{"tolerance", 0, "N", "f32 and f64: values that differ by no more are equal", GROUP_SCAN,
+		set_text, FIELD(tolerance)},
+	{"session", 0, "FILE", "where matches are kept (default memsift-PID.scan)", GROUP_SCAN,
+		set_text, FIELD(session)},
 
 	{"raw", 0, NULL, "write the bytes as they are", GROUP_READ, set_flag, FIELD(raw)},
 
@@ -140,8 +180,8 @@ const struct option_row option_rows[] = {
 		GROUP_DUMP, set_text, FIELD(as)},
 	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw", GROUP_DUMP,
 		add_region, 0},
-	{"compress", 0, "zstd", "compress the dump", GROUP_DUMP | GROUP_COLLECT, set_text,
-		FIELD(compress)},
+	{"compress", 0, "zstd", "compress the dump or the session",
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN, set_text, FIELD(compress)},
 	{"pause", 0, "MODE", "none (default), or freeze: stop the target meanwhile, and keep registers",
 		GROUP_DUMP | GROUP_COLLECT, set_text, FIELD(pause)},
 
@@ -226,15 +266,23 @@ static int usage_error(const struct command *command, int code, char **argv)
 	return STATUS_USAGE;
 }
 
+/* Whether a word is one of a list that ends with NULL; none at all is as good. */
+static bool is_one_of(const char *word, const char *const *list)
+{
+	while (word && *list && strcmp(word, *list) != 0)
+		list++;
+	return !word || *list;
+}
+
 static int check_words(const struct options *options)
 {
-	static const char *const formats[] = {"text", "json", "ndjson", "csv"};
-	bool known = !options->format;
+	static const char *const formats[] = {"text", "json", "ndjson", "csv", NULL};
+	static const char *const colours[] = {"auto", "always", "never", NULL};
 
-	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
-		known = known || strcmp(options->format, formats[i]) == 0;
-	if (!known)
+	if (!is_one_of(options->format, formats))
 		complain("--format %s: this is none of text, json, ndjson, csv", options->format);
+	else if (!is_one_of(options->colour, colours))
+		complain("--color %s: this is none of auto, always, never", options->colour);
 	else if (options->compress && strcmp(options->compress, "zstd") != 0)
 		complain("--compress %s: only zstd is known", options->compress);
 	else if (options->pause && strcmp(options->pause, "none") != 0 &&

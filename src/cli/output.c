@@ -73,6 +73,21 @@ struct ms_value address_value(uint64_t address)
 	return number_value(address);
 }
 
+/* In text, errors are no results: they go to stderr. */
+static int take_record(void *ctx, const struct ms_record *record)
+{
+	struct output *output = ctx;
+	struct ms_sink sink = ms_exporter_sink(output->exporter);
+
+	if (output->text && record->schema == &ms_schema_error) {
+		const struct ms_value *why = &record->values[2];
+
+		complain("%.*s", (int)why->size, (const char *)why->v.data);
+		return 0;
+	}
+	return sink.record(sink.ctx, record);
+}
+
 static int write_meta(struct output *output, const struct options *options)
 {
 	static const struct ms_column word_columns[] = {{"", MS_TYPE_TEXT}};
@@ -128,7 +143,7 @@ int output_open(struct output *output, const struct options *options)
 		return fail(r);
 	}
 	ms_exporter_colour(output->exporter, want_colour(options));
-	output->sink = ms_exporter_sink(output->exporter);
+	output->sink = (struct ms_sink){take_record, output};
 	write_meta(output, options);
 	return STATUS_DONE;
 }

@@ -27,10 +27,13 @@ void signals_catch(void)
 {
 	/* Once only: a second interrupt ends the program at once. */
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+	struct sigaction before;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	/* nohup means it. */
+	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 	action = (struct sigaction){.sa_handler = SIG_IGN};
 	sigaction(SIGPIPE, &action, NULL);
 }
@@ -38,6 +41,24 @@ void signals_catch(void)
 bool interrupted(void)
 {
 	return interrupt_count > 0;
+}
+
+/*
+ * Names and paths of targets may be part of a message, and a process chooses its own: control
+ * characters, C1 ones in UTF-8 included, become question marks. So do line breaks, but for the
+ * indented lines under a parser's message.
+ */
+static void make_harmless(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		bool indented = c[0] == '\n' && c[1] == ' ' && c[2] == ' ';
+		bool c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0;
+
+		if (c1)
+			c[1] = '?';
+		if (c1 || (*c < ' ' && !indented) || *c == 0x7f)
+			*c = '?';
+	}
 }
 
 void complain(const char *format, ...)
@@ -48,10 +69,7 @@ void complain(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* Names and paths of targets may be part of it. */
-	for (char *c = text; *c; c++)
-		if (((unsigned char)*c < ' ' && *c != '\n') || *c == 0x7f)
-			*c = '?';
+	make_harmless(text);
 	progress_clear();
 	fprintf(stderr, "memsift: %s\n", text);
 }
@@ -150,12 +168,26 @@ struct ms_job job_make(const struct options *options)
 	};
 }
 
+bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns)
+{
+	uint64_t passed = clock_now_ns() - started_ns;
+
+	if (job->timeout_ns)
+		job->timeout_ns = passed < job->timeout_ns ? job->timeout_ns - passed : 1;
+	if (job->bytes_max && bytes_read >= job->bytes_max)
+		return false;
+	if (job->bytes_max)
+		job->bytes_max -= bytes_read;
+	return true;
+}
+
 void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total)
 {
 	summary->targets += total->targets;
 	summary->hits += total->hits;
 	summary->bytes_read += total->bytes_read;
-	summary->partial |= total->partial;
+	/* Hits may have been left out although all memory was read. */
+	summary->partial |= total->partial || total->hit_limit;
 	if (total->hit_limit && !options->quiet)
 		complain("stopped after %llu hits, as --max-hits says",
 			(unsigned long long)total->hits);

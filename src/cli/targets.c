@@ -92,7 +92,7 @@ static void missing(void *ctx, const char *what)
 {
 	struct targets *targets = ctx;
 
-	complain("no process matches \"%s\"", what);
+	complain("no process matches \"%s\"; `memsift ps` lists them", what);
 	targets->missing++;
 }
 
@@ -146,7 +146,10 @@ static int open_main(const struct options *options, const struct words *words, m
 	ms_host_free(host);
 	if (r != MS_ERR_NOT_FOUND)
 		return fail(r);
-	if (!targets->missing)
+	if (!targets->missing && options->user)
+		complain("no process of the user \"%s\" matches; --include-system-processes lets system "
+			 "ones through, too", options->user);
+	else if (!targets->missing)
 		complain("%s", ms_error());
 	targets->missing += !targets->missing;
 	return STATUS_DONE;

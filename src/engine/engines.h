@@ -15,9 +15,22 @@
 #include "core/engine.h"
 
 extern const struct ms_engine_ops bytes_engine;
+extern const struct ms_engine_ops regex_engine;
+extern const struct ms_engine_ops strings_engine; /* text.c */
 
 static const struct ms_engine_ops *const engines[] = {
 	&bytes_engine,
+	&strings_engine,
+#ifdef HAVE_REGEX
+	&regex_engine,
+#endif
+};
+
+/* Engines that a build may lack, and what to say then. */
+static const struct {
+	const char *name, *why;
+} engines_optional[] = {
+	{"regex", "this build has no regular expressions: it was made without libhs"},
 };
 
 #endif

@@ -1,0 +1,226 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# collect and verify: evidence folders.
+. "$(dirname "$0")/lib.sh"
+
+# manifest FIELD: that field of every file in the manifest of `evidence`.
+manifest() {
+	cp "${folder:-evidence}/manifest.json" out
+	record file "$1" json
+}
+
+files_of() {
+	(cd "$1" && find . -type f ! -name manifest.json | sed 's#^\./##' | sort)
+}
+
+test_layout() {
+	puppet plain guard
+	umask 0
+	run collect $pid -o evidence
+	check_status 0
+	check_silent
+	check_out 'memsift verify evidence'
+	files_of evidence | sed "s/$pid/PID/g; s/[0-9]*T[0-9]*Z/TIME/" >files
+	golden evidence files
+	check_is "$(find evidence -type f ! -perm 600 | wc -l)" 0
+	check_is "$(find evidence -type d ! -perm 700 | wc -l)" 0
+	check_is "$(manifest path)" "$(files_of evidence)"
+	core=$(find evidence -name '*.core')
+	run search "$core" -t puppet-plain-needle
+	check_status 0
+	check grep -q 'finished' evidence/collection.log
+	for name in evidence/*/process.json evidence/*/regions.json evidence/*/modules.json; do
+		python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$name" || fail "$name"
+	done
+}
+
+test_manifest() {
+	need_feature crypto
+	need sha256sum
+	puppet plain
+	run collect $pid -o evidence
+	check_status 0
+	manifest path | while read -r path; do
+		sha256sum <"evidence/$path" | cut -d' ' -f1
+	done >expected
+	check_is "$(manifest sha256)" "$(cat expected)"
+	manifest path | while read -r path; do
+		stat -c %s "evidence/$path"
+	done >expected
+	check_is "$(manifest size)" "$(cat expected)"
+	cp evidence/manifest.json out
+	check_is "$(record meta arguments json)" "[\"collect\", \"$pid\", \"-o\", \"evidence\"]"
+	check_is "$(record meta user json)" "$(id -un)"
+	check_is "$(record meta host json)" "$(uname -n)"
+}
+
+test_verify() {
+	need_feature verify
+	puppet plain
+	run collect $pid -o evidence
+	check_status 0
+	core=$(cd evidence && find . -name '*.core' | sed 's#^\./##')
+
+	run verify evidence
+	check_status 0
+	check_silent
+	check_out '0 changed, 0 missing; 0 not in the manifest'
+
+	# One byte, the size as before.
+	cp -a evidence changed
+	printf '\252' | dd of="changed/$core" bs=1 seek=70000 conv=notrunc 2>/dev/null
+	cmp -s "changed/$core" "evidence/$core" && fail "the byte was the same before"
+	run verify changed
+	check_status 3
+	check grep -qE "^changed .*$core" out
+	check_out '1 changed, 0 missing; 0 not in the manifest'
+
+	cp -a evidence missing
+	rm "missing/$core"
+	run verify missing
+	check_status 3
+	check grep -qE "^missing .*$core" out
+	check_out '0 changed, 1 missing; 0 not in the manifest'
+
+	cp -a evidence extra
+	echo more >extra/more
+	run verify extra -f ndjson
+	check_status 3
+	check grep -q '"path":"more".*"status":"extra"' out
+	check_is "$(record summary status)" partial
+
+	cp -a evidence truncated
+	: >truncated/collection.log
+	run verify truncated
+	check_status 3
+	check grep -qE '^changed .*collection.log' out
+}
+
+test_verify_of_what_is_no_evidence() {
+	need_feature verify
+	mkdir empty bad escape
+	run verify nosuch
+	check_status 4
+	check_err nosuch
+	run verify empty
+	check_status 4
+	check_err empty/manifest.json
+	echo '{"records":[' >bad/manifest.json
+	run verify bad
+	check_status 4
+	check_err manifest
+	# A manifest leads nobody out of its folder.
+	cat >escape/manifest.json <<-'END'
+		{"records":[
+		{"type":"meta","schema":"memsift/1"},
+		{"type":"file","path":"../secret","size":1,"sha256":"SHA"}
+		]}
+	END
+	sed -i "s/SHA/$(printf '%064d' 0)/" escape/manifest.json
+	run verify escape
+	[ $status = 3 ] || [ $status = 4 ] || fail "status $status"
+	check grep -q 'secret' out err
+}
+
+test_verify_in_a_build_without() {
+	case $features in *verify*) skip "this build can verify" ;; esac
+	mkdir folder
+	run verify folder
+	check_status 2
+	check_err "verify"
+}
+
+# The form with options and no command.
+test_options_only() {
+	puppet plain huge
+	run --dump-process-memory --pid $pid --memory-search '70 75 70 70 65 74 2D 70' \
+		--dump-memory-region $pid:$at_plain:100 --max-memory-size 64 -o evidence
+	check_status 0
+	check_is "$(find evidence -name '*.core' | wc -l)" 1
+	check_is "$(grep -c "\"type\":\"hit\".*\"address\":\"$at_plain\"" evidence/*/hits.json)" 1
+	check_is "$(stat -c %s evidence/*/puppet.$pid.$at_plain-*.bin)" 100
+	[ "${features#*verify}" = "$features" ] || {
+		run verify evidence
+		check_status 0
+	}
+	# A part of memory names its process.
+	run --dump-memory-region $pid:$at_plain:100 -o part
+	check_status 0
+	check_is "$(find part -name '*.core' | wc -l)" 0
+	check_is "$(find part -name '*.bin' | wc -l)" 1
+	# The limit is in megabytes when nothing else is said.
+	run --dump-process-memory --pid $pid --max-memory-size 1 -o limited
+	check_status 3
+	run --dump-process-memory --pid $pid --max-memory-size 64K -o small
+	check_status 3
+	[ "$(du -k small | tail -1 | cut -f1)" -lt 1024 ] || fail "more than the limit"
+}
+
+test_options_only_by_name() {
+	cp "$PUPPET" ms-named
+	PUPPET_PATH=$PWD/ms-named puppet plain
+	run --dump-process-memory --process ms-named --memory-regions heap -o evidence
+	check_status 0
+	check_is "$(find evidence -name "ms-named.$pid.*.core" | wc -l)" 1
+}
+
+test_collect_several() {
+	local first
+
+	puppet plain
+	first=$pid
+	puppet plain huge
+	run collect $first $pid --memory-search '70 75 70 70 65 74' -o evidence
+	check_status 0
+	check [ -d evidence/puppet.$first ]
+	check [ -d evidence/puppet.$pid ]
+	check_is "$(manifest path)" "$(files_of evidence)"
+	run collect $first 999999999 -o partial
+	check_status 3
+	check_err 'no process matches "999999999"'
+}
+
+test_collect_compressed() {
+	need_feature zstd
+	need zstd
+	puppet plain
+	run collect $pid --compress zstd --pause freeze -o evidence
+	check_status 0
+	zstd -qt evidence/*/*.core.zst || fail "zstd"
+	case $features in *verify*)
+		run verify evidence
+		check_status 0
+		;;
+	esac
+}
+
+test_existing_folder_is_kept() {
+	puppet plain
+	mkdir -p evidence
+	echo precious >evidence/file
+	run collect $pid -o evidence
+	check_status 5
+	check_err --force
+	check_folder evidence file
+	# An empty one will do.
+	mkdir empty
+	run collect $pid -o empty
+	check_status 0
+}
+
+test_collect_without_a_folder_name() {
+	puppet plain
+	run collect $pid
+	check_status 0
+	check_is "$(find . -maxdepth 1 -type d -name "memsift-$(uname -n)-*Z" | wc -l)" 1
+}
+
+test_collect_a_core() {
+	puppet plain
+	run dump $pid -o core
+	run collect ./core -o evidence
+	check_status 0
+	check_is "$(find evidence -name '*.core' | wc -l)" 1
+}
+
+run_tests

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# read: memory as a hex dump, as records and as it is.
+. "$(dirname "$0")/lib.sh"
+
+test_hex_dump() {
+	puppet plain
+	run read $pid $at_plain 70
+	check_status 0
+	check_silent
+	golden read
+	cp out whole
+	# Without 0x, an address is hexadecimal all the same; a size may have a suffix.
+	run read $pid "${at_plain#0x}" 70
+	check cmp -s out whole
+	run read -p $pid $at_plain 70
+	check cmp -s out whole
+	run read $pid $at_plain 4K
+	check_is "$(wc -l <out)" 256
+}
+
+test_raw() {
+	puppet plain
+	run read --raw $pid $at_plain 60
+	check_status 0
+	check_is "$(cat out)" "puppet-plain-needle puppet-plain-needle puppet-plain-needle "
+	run read --raw $pid $at_plain 64K
+	check_status 0
+	check_is "$(wc -c <out)" 65536
+	dd if=/proc/$pid/mem of=memory bs=4096 count=16 skip=$((at_plain / 4096)) 2>/dev/null
+	check cmp -s out memory
+	run read --raw $pid $at_plain 60 -o file
+	check_status 0
+	check_is "$(cat out)" ""
+	check_is "$(wc -c <file)" 60
+}
+
+test_records() {
+	puppet plain
+	for format in json ndjson csv; do
+		run read $pid $at_plain 20 -f $format
+		check_status 0
+		record data bytes $format >bytes
+		check_is "$(cat bytes)" 7075707065742d706c61696e2d6e6565646c6520
+	done
+}
+
+test_unmapped_address() {
+	puppet holes
+	run read $pid 0x1000 16
+	check_status 4
+	check_err "address 0x1000 is not mapped in pid $pid"
+	check_err "memsift regions"
+	# A hole amid what is mapped is told where it is, and is no zeros.
+	run read $pid $at_holes 12K
+	check_status 3
+	check_err "nothing is mapped here"
+	check_is "$(grep -c -- '-- 4096 bytes: nothing is mapped here' out)" 1
+	check_is "$(grep -c '|' out)" 512
+	run read --raw $pid $at_holes 12K
+	check_status 3
+	check_is "$(wc -c <out)" 4096
+}
+
+test_guard_page() {
+	puppet guard
+	[ $at_guard != 0x0 ] || skip "this kernel has no guard pages"
+	run read $pid $at_guard 20K
+	check_is "$(grep -c -- '-- 4096 bytes: guard' out)" 1
+	check_is "$(grep -c '|' out)" 1024
+	check_err guard
+	run read $pid $at_guard 20K -f ndjson
+	check_is "$(record gap reason)" guard
+}
+
+# Memory that was never touched reads as zeros, and stays untouched.
+test_untouched() {
+	puppet untouched
+	run read $pid $at_untouched 1M
+	check_status 0
+	check_out "never touched: reads as zeros"
+	run read --raw $pid $at_untouched 64K
+	check_status 0
+	check_is "$(wc -c <out)" 65536
+	check_is "$(tr -d '\0' <out | wc -c)" 0
+	run regions $pid --min-size 256M -f ndjson
+	check_is "$(record region resident)" 0
+}
+
+test_several_processes_match() {
+	cp "$PUPPET" ms-twin
+	PUPPET_PATH=$PWD/ms-twin puppet plain
+	PUPPET_PATH=$PWD/ms-twin puppet plain
+	run read ms-twin $at_plain 16
+	check_status 2
+	check_err "2 processes match; name one"
+}
+
+run_tests

@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Files as targets: cores, raw images, and what is neither.
+. "$(dirname "$0")/lib.sh"
+
+make_core() {
+	puppet plain threads
+	run dump $pid -o core
+	check_status 0
+	run search ./core -t puppet-stack-needle -f ndjson
+	check_is "$(record hit address)" $at_threads
+}
+
+test_core_as_target() {
+	make_core
+	run search ./core -t puppet-stack-needle
+	check_status 0
+	check_is "$(hits)" 1
+	run search --from core -t puppet-stack-needle
+	check_status 0
+	check_is "$(hits)" 1
+	run search --from core $pid -t puppet-stack-needle
+	check_status 0
+	check_is "$(hits)" 1
+	run search --from core puppet -t puppet-stack-needle
+	check_status 0
+	run search --from core nosuch -t puppet-stack-needle
+	check_status 4
+	run ps ./core
+	check_status 0
+	check_out puppet
+	run modules ./core
+	check_status 0
+	check_out "$PUPPET"
+	run read ./core $at_plain 70
+	check_status 0
+	sed "s/\\b${at_plain#0x}/ADDRESS/" out >dump
+	check grep -q 'puppet-plain' dump
+	run read ./core 0x1000 16
+	check_status 4
+}
+
+# Told apart by content, never by extension.
+test_names_mean_nothing() {
+	make_core
+	mv core picture.png
+	run search ./picture.png -t puppet-stack-needle
+	check_status 0
+	check_is "$(hits)" 1
+	# A file whose name no process has needs no slash.
+	run search picture.png -t puppet-stack-needle
+	check_is "$(hits)" 1
+	echo "some needle here" >x.core
+	run search ./x.core -t needle -f ndjson
+	check_status 0
+	check_is "$(record hit address)" 0x5
+}
+
+test_raw_image() {
+	head -c 100000 /dev/zero >image
+	printf needle | dd of=image bs=1 seek=65530 conv=notrunc 2>/dev/null
+	run search ./image -t needle -f ndjson
+	check_status 0
+	check_is "$(record hit address)" 0xfffa
+	check_is "$(record coverage total)" 100000
+	check_is "$(record coverage read)" 100000
+	run read ./image fffa 6 --raw
+	check_is "$(cat out)" needle
+}
+
+test_empty_file() {
+	: >empty
+	run search ./empty -t needle
+	[ "$status" -le 4 ] || fail "status $status"
+	run regions ./empty
+	[ "$status" -le 4 ] || fail "status $status"
+}
+
+test_not_a_file() {
+	mkdir folder
+	mkfifo pipe
+	for what in ./folder ./pipe /dev/null /dev/zero; do
+		for command in "search -t x" regions dump modules ps; do
+			# shellcheck disable=SC2086
+			LIMIT=20 run $command $what
+			[ $status = 2 ] || [ $status = 4 ] || fail "status $status for $command $what"
+			check_err "$what is a"
+		done
+	done
+	check_err "not a regular file; copy it to a file first"
+	run search ./folder -t x
+	check_err "./folder is a folder, not a file"
+}
+
+test_unreadable_file() {
+	echo needle >secret
+	chmod 0 secret
+	[ ! -r secret ] || skip "root may read anything"
+	run search ./secret -t needle
+	check_status 4
+	check_err "./secret"
+}
+
+test_compressed_core_is_named_as_such() {
+	need_feature zstd
+	puppet plain
+	run dump $pid --compress zstd -o core.zst
+	check_status 0
+	run search ./core.zst -t puppet-plain
+	check_status 4
+	check_err 'decompress it with `zstd -d` first'
+}
+
+# Wherever a core is cut off: no crash, no hang, and what is missing is told.
+test_truncated_core() {
+	make_core
+	size=$(stat -c %s core)
+	for part in 1 10 63 64 100 2000 8192 $((size / 2)) $((size - 5000)) $((size - 1)); do
+		head -c $part core >cut
+		LIMIT=30 run search ./cut -t puppet-plain -f ndjson
+		case $status in 0 | 3 | 4) ;; *) fail "status $status when cut at $part" ;; esac
+		[ $status = 4 ] || record coverage status >state
+		LIMIT=30 run modules ./cut
+		case $status in 0 | 3 | 4) ;; *) fail "modules: status $status at $part" ;; esac
+	done
+	head -c $((size / 2)) core >cut
+	run search ./cut -t puppet-plain -f ndjson
+	[ $status != 0 ] || check_is "$(record coverage status)" partial
+	[ $status = 3 ] || [ $status = 4 ] || fail "half a core, and status $status"
+}
+
+# The same for bytes that changed, in the headers and notes above all.
+test_corrupt_core() {
+	make_core
+	run dump ./core --max-size 64K -o small
+	cat >corrupt.py <<-'END'
+		import random, sys
+		data = bytearray(open("small", "rb").read())
+		chance = random.Random(int(sys.argv[1]))
+		for _ in range(chance.choice((1, 3, 20))):
+		    at = chance.randrange(chance.choice((64, 4096, len(data))))
+		    data[at] = chance.choice((0, 1, 0x7f, 0x80, 0xff, chance.randrange(256)))
+		open("bad", "wb").write(data)
+	END
+	for ((i = 0; i < 60; i++)); do
+		python3 corrupt.py $i
+		for command in "search -t puppet -f ndjson" modules; do
+			# shellcheck disable=SC2086
+			LIMIT=30 run $command ./bad
+			case $status in 0 | 3 | 4) ;; *) fail "seed $i: status $status of $command" ;; esac
+		done
+	done
+}
+
+test_minidump_is_not_taken_for_a_core() {
+	printf 'MDMP\223\247\0\0needle' >mini
+	run search ./mini -t needle
+	case $status in 0 | 2 | 4) ;; *) fail "status $status" ;; esac
+}
+
+test_several_files() {
+	echo "one needle" >one
+	echo "two needle" >two
+	run search ./one ./two -t needle
+	check_status 0
+	check_is "$(grep -c '"needle"' out)" 2
+	run search ./one ./nosuch -t needle
+	check_status 3
+	check_err "cannot open ./nosuch"
+}
+
+run_tests

@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Wrong use, help, the man page and the completions.
+. "$(dirname "$0")/lib.sh"
+
+# Adds a command line that must end with status 2 to `errors`, with what it says.
+wrong() {
+	run "$@"
+	[ $status = 2 ] || fail "status $status, not 2: memsift $*"
+	[ ! -s out ] || fail "something on stdout: memsift $*"
+	{
+		echo "\$ memsift $*"
+		cat err
+	} >>errors
+}
+
+# Each sentence names what is wrong; where a text was parsed, a caret stands under the character.
+test_wrong_use() {
+	wrong nocommand
+	wrong search
+	wrong search 999999999
+	wrong search 999999999 -t
+	wrong search 999999999 --nope
+	wrong search 999999999 -Z
+	wrong search -t needle
+	wrong search 999999999 -x ''
+	wrong search 999999999 -x '4'
+	wrong search 999999999 -x '41 4G'
+	wrong search 999999999 -x '41 ['
+	wrong search 999999999 -x '41 [8-4] 42'
+	wrong search 999999999 -x '41 (42|43'
+	wrong search 999999999 -x '[4-8]'
+	wrong search 999999999 -t ''
+	wrong search 999999999 -t a --align 0
+	wrong search 999999999 -t a --align x
+	wrong search 999999999 -t a --context 1x
+	wrong search 999999999 -t a --context 99999
+	wrong search 999999999 -t a --max-hits -1
+	wrong search 999999999 -t a --threads 1000
+	wrong search 999999999 -t a --timeout 10y
+	wrong search 999999999 -t a --max-memory-size 10Q
+	wrong search 999999999 -t a --max-memory-size 99999999999G
+	wrong search 999999999 -t a --max-process-size ''
+	wrong search 999999999 -t a --format xml
+	wrong search 999999999 -t a --color sometimes
+	wrong search 999999999 -t a --perm rwq
+	wrong search 999999999 -t a --perm rw
+	wrong search 999999999 -t a --address 0x10-0xg
+	wrong search 999999999 -t a --address 0x20-0x10
+	wrong search 999999999 -t a --memory-regions heap,foo
+	wrong search 999999999 -t a --min-size 4KK
+	wrong search 're:(' -t a
+	wrong search -p 12,x -t a
+	wrong read 999999999
+	wrong read 999999999 0xzz 16
+	wrong read 999999999 0x1000 16Z
+	wrong read 999999999 0x1000 0
+	wrong read 999999999 0xfffffffffffffff0 32
+	wrong dump 999999999 --as elf
+	wrong dump 999999999 --compress gzip
+	wrong dump 999999999 --pause maybe
+	wrong dump 999999999 --region 0x1000
+	wrong dump 999999999 --region 0x1000:1Q
+	wrong dump 999999999 --region 0x10zz:10
+	wrong collect
+	wrong --pid 999999999 --memory-search '4G'
+	wrong --dump-memory-region 1:0x1000
+	wrong --dump-memory-region x:0x1000:16
+	wrong --dump-memory-region 1:0x1000:0
+	wrong verify
+	wrong verify a b
+	wrong help nocommand
+	wrong help --as pdf
+	golden errors errors
+}
+
+test_help() {
+	run help
+	check_status 0
+	for command in ps regions modules read search dump collect verify doctor help; do
+		check grep -q "^  $command  " out
+	done
+	for number in 0 1 2 3 4 5 130; do
+		check grep -q "^  $number  " out
+	done
+	cp out all
+	run
+	check_status 0
+	check cmp -s out all
+	run --help
+	check_status 0
+	check cmp -s out all
+	run -h
+	check cmp -s out all
+}
+
+test_version() {
+	run --version
+	check_status 0
+	check grep -qE '^memsift [0-9]+\.[0-9]+\.[0-9]+ \(.*\)$' out
+}
+
+# What `memsift help` lists as commands.
+commands() {
+	"$MEMSIFT" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+}
+
+test_help_of_commands() {
+	for command in $(commands); do
+		run help "$command"
+		check_status 0
+		check_silent
+		check_out "Usage: memsift $command"
+		cp out help
+		run "$command" --help
+		check_status 0
+		check cmp -s out help
+		run "$command" -h
+		check cmp -s out help
+	done
+}
+
+# The options of a group in the man page, one a line.
+man_options() {
+	sed 's/\\-/-/g' "$SOURCE_ROOT/docs/memsift.1" | awk -v group="$1" '
+		$1 == ".SS" { inside = $2 == group }
+		inside && $1 == ".B" { print }' | grep -o -e '--[a-z0-9-]*'
+}
+
+# Every option that the man page gives a command is in the command's help, and works there.
+test_help_has_the_options_of_the_man_page() {
+	local count=0
+
+	for command in $(commands); do
+		groups=$(awk -v c="\"$command" '$1 == ".SS" { inside = $2 == c || $2 == c "\"" }
+			inside && /^Options:/' "$SOURCE_ROOT/docs/memsift.1" |
+			sed 's/Options: //; s/\\fI//g; s/\\fR//g; s/[,.]//g')
+		[ "$groups" ] || fail "the man page gives $command no options"
+		run help "$command"
+		for group in $groups; do
+			for option in $(man_options "$group"); do
+				check_out " $option"
+				count=$((count + 1))
+			done
+		done
+	done
+	[ $count -gt 60 ] || fail "only $count options were compared"
+}
+
+test_man_page_and_completions_are_up_to_date() {
+	while read -r form file; do
+		run help --as "$form"
+		check_status 0
+		cmp -s out "$SOURCE_ROOT/docs/$file" ||
+			fail "docs/$file is out of date; ninja -C build man makes it anew"
+	done <<-END
+		man memsift.1
+		bash memsift.bash
+		zsh _memsift
+		fish memsift.fish
+	END
+}
+
+test_man_page_is_clean() {
+	need man
+	run help --as man
+	man --warnings -l -Tutf8 out >/dev/null 2>err
+	check_silent
+}
+
+test_completions_parse() {
+	"$MEMSIFT" help --as bash >bash
+	"$MEMSIFT" help --as zsh >zsh
+	"$MEMSIFT" help --as fish >fish
+	check bash -n bash
+	! command -v zsh >/dev/null || check zsh -n zsh
+	! command -v fish >/dev/null || check fish -n fish
+	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift se) COMP_CWORD=1; _memsift
+		echo "${COMPREPLY[*]}"')" search
+	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift search --ignore) COMP_CWORD=2; _memsift
+		echo "${COMPREPLY[*]}"')" --ignore-case
+}
+
+test_doctor() {
+	run doctor
+	check_status 0
+	check_out "CHECK"
+	check_out "kernel"
+	check_out "process_vm_readv"
+	run doctor -f ndjson
+	check_status 0
+	record check status >statuses
+	check grep -qx ok statuses
+	check_is "$(grep -vxc -e ok -e limited -e missing statuses)" 0
+}
+
+# Options may stand before and after the targets; the record has them as they were typed.
+test_arguments_are_recorded_as_typed() {
+	run ps $$ -f ndjson --exclude 1
+	check_status 0
+	check_is "$(record meta arguments)" "[\"ps\", \"$$\", \"-f\", \"ndjson\", \"--exclude\", \"1\"]"
+	check_is "$(record meta command)" ps
+}
+
+run_tests

@@ -35,7 +35,7 @@
  * again. Every free function takes NULL.
  *
  * Threads: one handle, one thread at a time; engines and filters are immutable once made and may
- * be shared. The library starts threads of its own only inside ms_scan() and ms_source_dump(),
+ * be shared. The library starts threads of its own only inside the functions that scan or dump,
  * and they have ended when those return.
  *
  * Addresses in a target are uint64_t. Ranges are base and size, half open. Sizes are bytes. Text

@@ -66,8 +66,9 @@ static int suffix_scale(const char *what, const char *text, size_t at, uint64_t 
 	for (size_t i = 0; i < count; i++) {
 		if (strcasecmp(text + at, suffixes[i].text) != 0)
 			continue;
-		if (__builtin_mul_overflow(value, suffixes[i].factor, ret_value))
+		if (__builtin_mul_overflow(value, suffixes[i].factor, &value))
 			return err_at(what, text, 0, "the number does not fit in 64 bits");
+		*ret_value = value;
 		return 0;
 	}
 	return err_at(what, text, at, "this unit is not known");

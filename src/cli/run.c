@@ -17,23 +17,31 @@ static atomic_int interrupt_count;
 /* The progress line on the screen; only the thread that runs the job touches it. */
 static atomic_bool progress_shown;
 
+/*
+ * The first interrupt ends the job in good order. Some senders deliver it twice (timeout(1) sends
+ * it to the process and to its group); one that comes a second later is meant to end it at once.
+ */
 static void on_signal(int number)
 {
-	(void)number;
-	interrupt_count++;
+	static volatile sig_atomic_t first_second;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (interrupt_count++ == 0) {
+		first_second = (sig_atomic_t)now.tv_sec;
+	} else if ((sig_atomic_t)now.tv_sec > first_second + 1) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 }
 
 void signals_catch(void)
 {
-	/* Once only: a second interrupt ends the program at once. */
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-	struct sigaction before;
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	/* nohup means it. */
-	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-		sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 	action = (struct sigaction){.sa_handler = SIG_IGN};
 	sigaction(SIGPIPE, &action, NULL);
 }
@@ -112,14 +120,13 @@ static void size_text(uint64_t size, char text[16])
 	snprintf(text, 16, *units == 'B' ? "%.0f%c" : "%.1f%c", value, *units);
 }
 
-
 static void show_progress(void *ctx, const struct ms_progress *progress)
 {
 	static _Thread_local uint64_t first_ns;
 	char done[16], total[16];
 	unsigned percent = progress->bytes_total
-		? (unsigned)(progress->bytes_done * 100 / progress->bytes_total)
-		: 0;
+				   ? (unsigned)(progress->bytes_done * 100 / progress->bytes_total)
+				   : 0;
 
 	(void)ctx;
 	if (!first_ns)
@@ -181,7 +188,8 @@ bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns)
 	return true;
 }
 
-void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total)
+void summary_add(
+	struct summary *summary, const struct options *options, const struct ms_total *total)
 {
 	summary->targets += total->targets;
 	summary->hits += total->hits;

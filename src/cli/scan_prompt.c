@@ -7,6 +7,9 @@
 
 #ifdef HAVE_EDIT
 #include <editline/readline.h>
+#else
+#include <poll.h>
+#include <unistd.h>
 #endif
 
 enum { LIST_DEFAULT = 100 };
@@ -40,11 +43,15 @@ static char *line_read(const char *prompt)
 
 static char *line_read(const char *prompt)
 {
+	struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
 	char *line = NULL;
 	size_t room = 0;
 
 	fputs(prompt, stdout);
 	fflush(stdout);
+	/* Unlike a read, this ends with an interrupt (signal(7)). */
+	if (poll(&terminal, 1, -1) < 0)
+		return NULL;
 	if (getline(&line, &room, stdin) < 0) {
 		free(line);
 		return NULL;
@@ -86,8 +93,14 @@ static void do_undo(struct scanning *scanning, const char *rest)
 
 static void do_count(struct scanning *scanning, const char *rest)
 {
+	struct ms_values_info info;
+
 	(void)rest;
-	scan_count(scanning);
+	ms_values_info(scanning->values, &info);
+	if (info.begun)
+		scan_count(scanning);
+	else
+		complain("there was no first scan yet");
 }
 
 static void do_list(struct scanning *scanning, const char *rest)

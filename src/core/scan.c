@@ -474,9 +474,6 @@ static bool next_chunk(struct worker *worker)
 			if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
 				return true;
 			waiting |= slot->state == SLOT_OPENING;
-			/* The first bytes of a limited number are those of the first target. */
-			if (waiting && state->scan->job->bytes_max)
-				break;
 		}
 		if (state->stop != STOP_NOT)
 			continue;

@@ -16,7 +16,7 @@
 
 extern const struct ms_engine_ops bytes_engine;
 extern const struct ms_engine_ops regex_engine;
-extern const struct ms_engine_ops strings_engine; /* text.c */
+extern const struct ms_engine_ops strings_engine; /* strings.c */
 
 static const struct ms_engine_ops *const engines[] = {
 	&bytes_engine,

@@ -87,6 +87,14 @@ int core_notes_make(
 int zstd_pool_new(struct zstd_pool **ret_pool);
 void zstd_pool_free(struct zstd_pool *pool);
 
+enum { ZSTD_STORED_HEAD = 10 };
+
+/*
+ * What stands before `size` bytes, 256 to 65,791, that are stored in a frame as they are: then
+ * they can be written over later. RFC 8878, section 3.1.1.
+ */
+void zstd_stored_head(size_t size, uint8_t ret_head[ZSTD_STORED_HEAD]);
+
 /* Compresses into one frame; *ret_data is to be freed. */
 int zstd_frame(
 	struct zstd_pool *pool, const void *data, size_t size, void **ret_data, size_t *ret_size);

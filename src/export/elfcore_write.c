@@ -20,6 +20,7 @@
 enum {
 	HEADER_SIZE = 4096,
 	PAGE = 4096,
+	CUT_MIN = 16 << 20,   /* bytes that are missing at the end of a dump cut short */
 	TAIL_ROOM = 64 << 20, /* more than the tables and notes of a 32-bit program take */
 };
 
@@ -27,7 +28,6 @@ struct core_writer {
 	ms_file *file;
 	uint64_t end;	  /* position behind the last byte */
 	uint64_t written; /* position reached, when ordered */
-	uint64_t high;	  /* end of the last piece that came */
 	VEC(struct dump_piece) pieces;
 };
 
@@ -105,6 +105,7 @@ static int core_begin(struct dump *dump, const struct coverage *planned, uint64_
 {
 	struct core_writer *core = dump->priv;
 	struct buf header = {0};
+	uint8_t head[ZSTD_STORED_HEAD];
 	int r;
 
 	for (size_t i = 0; i < planned->absents.count; i++)
@@ -117,7 +118,13 @@ static int core_begin(struct dump *dump, const struct coverage *planned, uint64_
 	if (r < 0 || !dump->ordered)
 		return r;
 	header_make(dump, PN_XNUM, &header);
-	r = header.failed ? err_nomem() : dump_write(dump, core->file, header.data, header.size);
+	if (dump->zstd)
+		zstd_stored_head(header.size, head);
+	r = header.failed ? err_nomem() : 0;
+	if (r == 0 && dump->zstd)
+		r = ms_file_write(core->file, head, sizeof(head));
+	if (r == 0)
+		r = ms_file_write(core->file, header.data, header.size);
 	buf_done(&header);
 	return r;
 }
@@ -221,6 +228,11 @@ struct stored_walk {
 	size_t piece, absent;
 };
 
+static bool has_room(const struct core_writer *core, const struct absent *absent)
+{
+	return absent->position != UINT64_MAX && absent->position + absent->size <= core->end;
+}
+
 static struct dump_piece stored_next(struct stored_walk *walk, uint64_t from)
 {
 	const struct dump_piece *pieces = walk->core->pieces.data;
@@ -232,7 +244,7 @@ static struct dump_piece stored_next(struct stored_walk *walk, uint64_t from)
 		walk->piece++;
 	while (walk->absent < walk->coverage->absents.count &&
 		(absents[walk->absent].base + absents[walk->absent].size <= from ||
-			absents[walk->absent].position == UINT64_MAX))
+			!has_room(walk->core, &absents[walk->absent])))
 		walk->absent++;
 	struct dump_piece a = walk->piece < walk->core->pieces.count ? pieces[walk->piece] : none;
 	struct dump_piece b =
@@ -312,12 +324,38 @@ static int tail_make(struct dump *dump, struct buf *out, uint64_t *ret_count)
 	return r;
 }
 
-static int finish_ordered(struct dump *dump, const struct buf *tail)
+/*
+ * A dump that ended early has not come near the end that was planned: the tables then follow
+ * what there is. Returns whether that is so.
+ */
+static bool cut_short(struct core_writer *core)
+{
+	const struct dump_piece *last =
+		core->pieces.count ? &core->pieces.data[core->pieces.count - 1] : NULL;
+	uint64_t reached = last ? last->position + last->size : 0;
+
+	if (core->end - reached <= CUT_MIN)
+		return false;
+	core->end = reached;
+	return true;
+}
+
+static int finish_ordered(struct dump *dump, const struct buf *tail, uint64_t count, bool cut)
 {
 	struct core_writer *core = dump->priv;
+	struct buf header = {0};
 	int r = dump_zeros(dump, core->file, tail_offset(core) - HEADER_SIZE - core->written);
 
-	return r < 0 ? r : dump_write(dump, core->file, tail->data, tail->size);
+	if (r == 0)
+		r = dump_write(dump, core->file, tail->data, tail->size);
+	if (r < 0 || !cut)
+		return r;
+	header_make(dump, count, &header);
+	r = header.failed ? err_nomem()
+			  : file_rewrite(core->file, header.data, header.size,
+				    dump->zstd ? ZSTD_STORED_HEAD : 0);
+	buf_done(&header);
+	return r;
 }
 
 static int finish_placed(struct dump *dump, const struct buf *tail, uint64_t count)
@@ -342,6 +380,7 @@ static int core_finish(struct dump *dump)
 	struct buf tail = {0};
 	uint64_t count = 0;
 	size_t thread_count;
+	bool cut = cut_short(core);
 	int r = 0;
 
 	if (dump->src->paused)
@@ -349,7 +388,8 @@ static int core_finish(struct dump *dump)
 	if (r == 0)
 		r = tail_make(dump, &tail, &count);
 	if (r == 0)
-		r = dump->ordered ? finish_ordered(dump, &tail) : finish_placed(dump, &tail, count);
+		r = dump->ordered ? finish_ordered(dump, &tail, count, cut)
+				  : finish_placed(dump, &tail, count);
 	buf_done(&tail);
 	if (r == 0)
 		r = ms_file_commit(core->file);

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/os.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,7 +31,9 @@ struct ms_file {
 	uint64_t position; /* where ms_file_write() goes on */
 	uint64_t size;
 	struct sha256 *hash;
+	bool rewritten; /* the hash is of what the file no longer is */
 	char hex[SHA256_HEX];
+	bool nameless;	       /* the file has no name at all until the commit */
 	atomic_bool temporary; /* the temporary file is there */
 	atomic_int status;     /* of the first failure */
 };
@@ -123,17 +126,31 @@ static int folder_open(ms_file *file)
 	return r;
 }
 
-static int temporary_create(ms_file *file)
+static int temporary_name(ms_file *file)
 {
 	uint64_t number;
 
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return err_errno(MS_ERR_IO, errno, "cannot get a random number");
+	snprintf(file->temp, sizeof(file->temp), ".memsift-%016llx.part",
+		(unsigned long long)number);
+	return 0;
+}
+
+static int temporary_create(ms_file *file)
+{
+	/* Without a name nothing is left behind even if memsift is killed (Linux >= 3.11). */
+	file->fd = openat(file->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	file->nameless = file->fd >= 0;
+	if (file->nameless)
+		return 0;
 	for (int i = 0; i < NAME_TRIES; i++) {
-		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-			return err_errno(MS_ERR_IO, errno, "cannot get a random number");
-		snprintf(file->temp, sizeof(file->temp), ".memsift-%016llx.part",
-			(unsigned long long)number);
+		int r = temporary_name(file);
+
+		if (r < 0)
+			return r;
 		file->fd = openat(file->folder, file->temp,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+			O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (file->fd >= 0 || errno != EEXIST)
 			break;
 	}
@@ -277,6 +294,36 @@ int file_write_at(ms_file *file, const void *data, size_t size, uint64_t offset)
 	return r < 0 ? r : write_all(file, data, size, offset);
 }
 
+int file_rewrite(ms_file *file, const void *data, size_t size, uint64_t offset)
+{
+	int r = failed_before(file);
+
+	assert(offset + size <= file->position);
+	file->rewritten = true;
+	return r < 0 ? r : write_all(file, data, size, offset);
+}
+
+static int hash_again(ms_file *file)
+{
+	enum { PIECE = 256 * 1024 };
+	AUTO_FREE uint8_t *piece = malloc(PIECE);
+	uint64_t done = 0;
+	size_t got;
+	int r;
+
+	sha256_free(file->hash);
+	file->hash = NULL;
+	r = piece ? sha256_new(&file->hash) : err_nomem();
+	for (; r == 0 && done < file->size; done += got) {
+		r = os_file_read(file->fd, piece, PIECE, done, &got);
+		if (r == 0 && !got)
+			r = err_set(MS_ERR_IO, "%s became shorter", file->path);
+		if (r == 0)
+			r = sha256_add(file->hash, piece, got);
+	}
+	return r;
+}
+
 int file_set_path(ms_file *file, const char *path)
 {
 	char *copy = strdup(path);
@@ -317,11 +364,36 @@ static int rename_new(const ms_file *file)
 	return 0;
 }
 
+/* Gives a file without a name one, which must be new; -1 and errno on failure. */
+static int link_as(const ms_file *file, const char *name)
+{
+	char self[40];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+	return linkat(AT_FDCWD, self, file->folder, name, AT_SYMLINK_FOLLOW);
+}
+
 static int rename_final(ms_file *file)
 {
 	bool force = file->flags & MS_FILE_FORCE;
-	int r = force ? renameat(file->folder, file->temp, file->folder, file->name)
-		      : rename_new(file);
+	int r;
+
+	if (file->nameless && !force) {
+		r = link_as(file, file->name);
+		if (r != 0 && errno == EEXIST)
+			return fail_set(file, exists_already(file->path));
+		return r != 0 ? fail_errno(file, "give the finished file its name") : 0;
+	}
+	/* A link cannot replace a file, a rename can. */
+	if (file->nameless) {
+		r = temporary_name(file);
+		if (r < 0)
+			return fail_set(file, r);
+		if (link_as(file, file->temp) != 0)
+			return fail_errno(file, "give the finished file its name");
+		atomic_store(&file->temporary, true);
+	}
+	r = force ? renameat(file->folder, file->temp, file->folder, file->name) : rename_new(file);
 
 	if (r != 0 && errno == EEXIST && !force)
 		return fail_set(file, exists_already(file->path));
@@ -336,7 +408,7 @@ int ms_file_commit(ms_file *file)
 	int r = failed_before(file);
 	struct stat st;
 
-	assert(r < 0 || atomic_load(&file->temporary));
+	assert(r < 0 || file->nameless || atomic_load(&file->temporary));
 	if (r < 0)
 		return r;
 	if (fstat(file->fd, &st) != 0)
@@ -351,6 +423,11 @@ int ms_file_commit(ms_file *file)
 		if (errno != EINTR)
 			return fail_errno(file, "write it to the device");
 	file->size = (uint64_t)st.st_size;
+	if (file->hash && file->rewritten) {
+		r = hash_again(file);
+		if (r < 0)
+			return fail_set(file, r);
+	}
 	if (file->hash) {
 		r = sha256_end(file->hash, file->hex);
 		if (r < 0)

@@ -22,6 +22,12 @@ int file_write_sparse(ms_file *file, const void *data, size_t size);
 int file_write_sparse_at(ms_file *file, const void *data, size_t size, uint64_t offset);
 
 /*
+ * Writes over what ms_file_write() wrote already. With MS_FILE_HASH the hash is then computed
+ * anew from the file at the commit, which takes a second pass: for what is seldom needed.
+ */
+int file_rewrite(ms_file *file, const void *data, size_t size, uint64_t offset);
+
+/*
  * Changes the name that the commit will give it, within the same folder: for a file whose name
  * tells what is in it.
  */

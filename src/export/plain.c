@@ -3,7 +3,7 @@
  * Nothing but the text of strings, one a line, as strings(1) prints it: what is not a string, and
  * where it was found, is left to the other formats.
  */
-#include "export/text.h"
+#include "export/line.h"
 
 #include "export/exporters.h"
 

@@ -10,16 +10,9 @@
 #define MS_EXPORT_TEXT_H
 
 #include "export/exporter.h"
+#include "export/line.h"
 
 struct text_table;
-
-/* The line of a string, left open for the rest of the string to follow. */
-struct text_line {
-	const struct ms_schema *schema; /* of the last record, and where in it the fields are */
-	size_t columns[5];
-	bool open;
-	uint64_t pid, end; /* the address behind what was written */
-};
 
 struct text_state {
 	struct text_line line;
@@ -36,15 +29,6 @@ void text_table_record(struct ms_exporter *exporter, const struct text_table *ta
 
 void text_hit(struct ms_exporter *exporter, const struct ms_record *record);
 
-/* Whether a record is the rest of the string whose line is open; if not, the line is ended. */
-bool text_line_goes_on(
-	struct text_line *line, struct buf *out, const struct ms_record *record);
-
-/*
- * Then appends the record's string to the line, which stays open; false if the record has none.
- */
-bool text_line_add(struct text_line *line, struct buf *out, const struct ms_record *record);
-void text_line_end(struct text_line *line, struct buf *out);
 void text_coverage(struct ms_exporter *exporter, const struct ms_record *record);
 void text_summary(struct ms_exporter *exporter, const struct ms_record *record);
 void text_error(struct ms_exporter *exporter, const struct ms_record *record);

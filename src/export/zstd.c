@@ -8,6 +8,17 @@
 
 #include "base/err.h"
 
+void zstd_stored_head(size_t size, uint8_t ret_head[ZSTD_STORED_HEAD])
+{
+	uint32_t block = (uint32_t)size << 3 | 1; /* the last block, of raw bytes */
+	const uint8_t head[ZSTD_STORED_HEAD] = {0x28, 0xb5, 0x2f, 0xfd, /* magic number */
+		0x60, /* a single segment, its size in two bytes, less 256 */
+		(uint8_t)(size - 256), (uint8_t)((size - 256) >> 8), (uint8_t)block,
+		(uint8_t)(block >> 8), (uint8_t)(block >> 16)};
+
+	memcpy(ret_head, head, sizeof(head));
+}
+
 #ifdef HAVE_ZSTD
 
 #include <pthread.h>

@@ -25,7 +25,7 @@ void generation_init(struct generation *generation)
 
 void generation_done(struct generation *generation)
 {
-	for (size_t i = 0; generation->fd < 0 && i < generation->blocks.count; i++)
+	for (size_t i = 0; !generation->in_file && i < generation->blocks.count; i++)
 		free(generation->blocks.data[i].at.data);
 	free(generation->blocks.data);
 	cleanup_close(&generation->fd);
@@ -60,6 +60,7 @@ int generation_note(struct generation *generation, const struct block_head *head
 {
 	struct block block = {.head = *head, .at.offset = offset};
 
+	generation->in_file = true;
 	return block_push(generation, &block);
 }
 
@@ -166,7 +167,7 @@ int block_fetch(const struct generation *generation, const struct block *block, 
 	size_t got;
 	int r;
 
-	if (generation->fd < 0) {
+	if (!generation->in_file) {
 		*ret_stored = block->at.data;
 		return 0;
 	}

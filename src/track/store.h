@@ -45,7 +45,8 @@ struct generation {
 	VEC(struct block) blocks;
 	uint64_t count;	     /* matches */
 	uint64_t bytes_kept; /* what it takes, wherever it lies */
-	int fd;		     /* of the file; -1: in memory */
+	bool in_file;	     /* else in memory */
+	int fd;		     /* of the file; -1 until it is whole */
 };
 
 void generation_init(struct generation *generation);

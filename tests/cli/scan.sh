@@ -156,6 +156,25 @@ test_limits() {
 	check_status 3
 }
 
+test_full_disk() {
+	need_root
+	mkdir disk
+	mount -t tmpfs -o size=256k tmpfs disk 2>/dev/null || skip "mount is not permitted here"
+	mounted=$PWD/disk
+	target
+	change "health 9998877"
+	run scan $pid --value 9998877 --session disk/s
+	check_status 0
+	cp disk/s before
+	run scan $pid --unknown --session disk/s
+	check_status 5
+	check grep -qi "no space left" err
+	check cmp -s disk/s before
+	check_is "$(ls -A disk)" s
+	run scan $pid --next unchanged --session disk/s
+	check_status 0
+}
+
 test_wrong_use() {
 	target
 	run scan $pid

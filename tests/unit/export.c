@@ -700,7 +700,7 @@ static void unknown_format(void)
 
 	check_u64(ms_exporter_new("xml", collect, NULL, &exporter), MS_ERR_ARGUMENT);
 	check_text(
-		ms_error(), "there is no output format \"xml\"; there are text, json, ndjson, csv");
+		ms_error(), "there is no output format \"xml\"; there are text, json, ndjson, csv, plain");
 	ms_exporter_free(NULL);
 }
 

@@ -753,6 +753,63 @@ static void millions_of_hits_in_little_memory(void)
 	}
 }
 
+static int read_first_slowly(
+	struct ms_source *src, uint64_t address, void *buf, size_t size, size_t *ret_size)
+{
+	if (address == MIB)
+		nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+	return memory_ops->read(src, address, buf, size, ret_size);
+}
+
+static int count_hit(void *ctx, const struct ms_record *record)
+{
+	struct flood *flood = ctx;
+
+	flood->hits += record->schema == &ms_schema_hit;
+	if (flood->hits % 10000 == 0)
+		note_heap(flood);
+	return 0;
+}
+
+/* The first chunk keeps all others waiting: they must not pile up. */
+static void results_do_not_pile_up(void)
+{
+	enum { MANY = 128, STEP = 128 };
+	static const struct ms_arg one = {"hex", "01"};
+	static uint8_t ones[1 << 20]; /* one in each STEP */
+	struct ms_segment segments[MANY];
+	struct ms_source_ops ops;
+	struct flood flood = {0};
+	struct ms_scan scan = {.size = sizeof(scan),
+		.job = {.size = sizeof(scan.job), .threads = 4},
+		.sink = {count_hit, &flood}};
+	struct ms_total total;
+	ms_engine *engine;
+	ms_host *host;
+	ms_source *src;
+
+	for (size_t i = 0; i < sizeof(ones); i += STEP)
+		ones[i] = 1;
+	for (size_t i = 0; i < MANY; i++)
+		segments[i] = (struct ms_segment){
+			.base = MIB + i * sizeof(ones), .size = sizeof(ones), .data = ones};
+	check_ok(ms_engine_new("bytes", &one, 1, &engine));
+	scan.engine = engine;
+	check_ok(ms_host_open_memory(segments, MANY, &host));
+	check_ok(ms_source_open(host, 0, &src));
+	memory_ops = src->ops;
+	ops = *src->ops;
+	ops.read = read_first_slowly;
+	src->ops = &ops;
+	check_ok(ms_scan_source(src, &scan, &total));
+	src->ops = memory_ops;
+	ms_source_free(src);
+	ms_host_free(host);
+	ms_engine_free(engine);
+	check_u64(flood.hits, MANY * sizeof(ones) / STEP);
+	check_that(flood.heap_max < 64 * MIB, "%zu MiB of heap", flood.heap_max / (size_t)MIB);
+}
+
 static void millions_of_hits_to_a_limit(void)
 {
 	for (unsigned threads = 1; threads <= 4; threads += 3) {
@@ -876,6 +933,7 @@ static const struct test tests[] = {
 	{"regions that cannot be listed again", regions_that_cannot_be_listed_again},
 	{"regions that cannot be listed", regions_that_cannot_be_listed},
 	{"millions of hits in little memory", millions_of_hits_in_little_memory},
+	{"results do not pile up", results_do_not_pile_up},
 	{"millions of hits to a limit", millions_of_hits_to_a_limit},
 	{"millions of hits in limited bytes", millions_of_hits_in_limited_bytes},
 	{"millions of hits, cancelled", millions_of_hits_cancelled},
@@ -883,4 +941,9 @@ static const struct test tests[] = {
 	{"processes of a host", processes_of_a_host},
 };
 
-TEST_MAIN(tests)
+int main(int argc, char **argv)
+{
+	/* mallinfo2() knows of the first arena only, so that must be the one of every thread. */
+	mallopt(M_ARENA_MAX, 1);
+	return test_run(tests, ARRAY_SIZE(tests), argc, argv);
+}

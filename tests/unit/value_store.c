@@ -7,6 +7,8 @@
 
 #include "track/cell.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -361,6 +363,33 @@ static void test_session_survives_failure(void)
 	folder_clear();
 }
 
+/* No room for the new session: the old one stays. */
+static void test_session_survives_full_disk(void)
+{
+	struct rlimit former, tight = {3 * SMALL, 3 * SMALL};
+	ms_values *values = session_new("i32", false);
+	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+	int r;
+
+	open_memory(16 * SMALL);
+	memset(memory, 5, sizeof(memory));
+	put_i32(0, 1);
+	check_u64(first(values, "= 1"), 1);
+	check(getrlimit(RLIMIT_FSIZE, &former) == 0);
+	tight.rlim_max = former.rlim_max;
+	check(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+	r = ms_values_first(values, source, "unknown", NULL, NULL, &coverage);
+	check(setrlimit(RLIMIT_FSIZE, &former) == 0);
+	signal(SIGXFSZ, handler);
+	check(r == MS_ERR_SPACE);
+	check_u64(next(values, "unchanged"), 1);
+	ms_values_free(values);
+	check_ok(ms_values_load(in_folder("s"), &values));
+	check_u64(list(values), 1);
+	ms_values_free(values);
+	folder_clear();
+}
+
 static size_t read_file(const char *path, uint8_t *data, size_t room)
 {
 	FILE *file = fopen(path, "r");
@@ -426,6 +455,7 @@ static const struct test tests[] = {
 	{"first scan ends undo", test_first_scan_ends_undo},
 	{"session spares other files", test_session_spares_other_files},
 	{"session survives failure", test_session_survives_failure},
+	{"session survives full disk", test_session_survives_full_disk},
 	{"damaged sessions", test_damaged_sessions},
 };
 

@@ -11,6 +11,8 @@
  */
 #include "export/exporters.h"
 
+#include "base/bytes.h"
+
 #include "export/value.h"
 
 struct csv_state {
@@ -43,11 +45,22 @@ static void cell_text(struct buf *out, const void *text, size_t size)
 	out->data[start] = '"';
 }
 
+/* "-42" and "-1.5" are numbers, not formulas. */
+static bool is_plain_number(const char *text, size_t size)
+{
+	for (size_t i = 1; i < size; i++)
+		if (!is_digit(text[i]) && text[i] != '.')
+			return false;
+	return text[0] == '-' && size > 1;
+}
+
 /* Permissions such as "---p" are the library's own words, not text of the target's choosing. */
 static bool is_formula(const char *column, const struct ms_value *value)
 {
 	const char *text = value->v.data;
 
+	if (value->size && is_plain_number(text, value->size))
+		return false;
 	return value->size && text[0] && strchr("=+-@\t\r", text[0]) && strcmp(column, "perm") != 0;
 }
 

@@ -529,6 +529,7 @@ static void history(const char *session)
 static void test_histories(void)
 {
 	char folder[] = "/tmp/memsift-values-XXXXXX", session[64], undo[72];
+	static char name[64];
 	const char *wanted = getenv("SEED");
 	unsigned rounds = wanted ? 1 : ROUNDS;
 
@@ -544,12 +545,13 @@ static void test_histories(void)
 		align = aligns[below(6)];
 		align = align ? align : type->kind == 'b' ? 1 : type->size;
 		tolerance = type->kind == 'f' && below(2) ? 0.25 * (double)below(5) : 0;
-		fprintf(stderr, "\rSEED=%llu", (unsigned long long)start);
+		snprintf(name, sizeof(name), "random histories, SEED=%llu",
+			(unsigned long long)start);
+		test_name = name;
 		history(below(3) ? NULL : session);
 		unlink(session);
 		unlink(undo);
 	}
-	fprintf(stderr, "\r             \r");
 	rmdir(folder);
 }
 

@@ -203,6 +203,20 @@ static bool find_live_thread(struct linux_source *ls)
 	return task >= 0 && linux_numbers(task, try_thread, ls) == 1;
 }
 
+/* What errno says of a process: it has ended, or memsift itself is short of something. */
+static int gone_or_short(const struct ms_source *src)
+{
+	const char *name = src->process.name ? src->process.name : "?";
+
+	if (errno == EMFILE || errno == ENFILE)
+		return err_errno(MS_ERR_IO, errno,
+			"cannot look into pid %u (%s); raise the limit with ulimit -n",
+			src->process.pid, name);
+	if (errno == ENOMEM)
+		return err_nomem();
+	return err_set(MS_ERR_GONE, "pid %u (%s) has ended", src->process.pid, name);
+}
+
 /* Makes sure that the open folder is that of the very process that was listed. */
 static int check_identity(struct ms_source *src)
 {
@@ -213,7 +227,7 @@ static int check_identity(struct ms_source *src)
 	char text[STAT_TEXT];
 
 	if (read_stat(ls->dir, "stat", text, &st) < 0)
-		return err_set(MS_ERR_GONE, "pid %u (%s) has ended", process->pid, name);
+		return gone_or_short(src);
 	if (process->start_id && process->start_id != st.start_ticks)
 		return err_set(MS_ERR_GONE,
 			"pid %u ended; the number now belongs to another process", process->pid);
@@ -233,15 +247,15 @@ static int check_identity(struct ms_source *src)
 
 static int open_file(const struct ms_source *src, const char *name, const char *what, int *ret_fd)
 {
-	const char *process = src->process.name ? src->process.name : "?";
 	int fd = openat(linux_of(src)->space, name, O_RDONLY | O_CLOEXEC);
 
 	if (fd >= 0) {
 		*ret_fd = fd;
 		return 0;
 	}
-	if (errno == ENOENT || errno == ESRCH)
-		return err_set(MS_ERR_GONE, "pid %u (%s) has ended", src->process.pid, process);
+	if (errno == ENOENT || errno == ESRCH || errno == EMFILE || errno == ENFILE ||
+		errno == ENOMEM)
+		return gone_or_short(src);
 	return linux_access_error(src->process.pid, errno, what);
 }
 
@@ -260,9 +274,15 @@ static int open_files(struct ms_source *src)
 
 	if (r == 0)
 		r = open_file(src, "maps", "read its memory map", &ls->maps);
-	if (r == 0)
-		linux_pages_open(ls->space, &ls->pages);
-	return r;
+	if (r < 0)
+		return r;
+	errno = 0;
+	linux_pages_open(ls->space, &ls->pages);
+	/* A system may refuse pagemap; but to go without it for want of a descriptor would mean to
+	   touch pages that nobody has touched. */
+	if (ls->pages.fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return gone_or_short(src);
+	return 0;
 }
 
 static int read_auxv(struct ms_source *src)
@@ -307,8 +327,7 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	snprintf(path, sizeof(path), "/proc/%u", src->process.pid);
 	ls->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (ls->dir < 0)
-		return err_set(MS_ERR_GONE, "pid %u (%s) has ended", src->process.pid,
-			src->process.name ? src->process.name : "?");
+		return gone_or_short(src);
 	ls->space = ls->dir;
 	r = check_identity(src);
 	if (r == 0)

@@ -52,7 +52,7 @@ struct run {
  * bytes. kind 0 means that no other process can have the page, or that nothing is known of it.
  */
 struct page_id {
-	uint64_t kind, object, index;
+	uint64_t kind, object, index, frame;
 };
 
 struct ms_source_ops {

@@ -589,18 +589,20 @@ static int search_shared(struct worker *worker)
 {
 	struct run_state *state = worker->state;
 	const struct chunk *chunk = &worker->chunk;
+	uint64_t period = engine_period(state->scan->engine);
 	const struct share_entry *entry;
 	struct share_key key;
 	int r;
 
-	if (!state->share || !share_key_make(state->share, worker->slot->src, chunk,
-				     engine_period(state->scan->engine), &key))
+	if (!state->share || !share_key_make(state->share, worker->slot->src, chunk, period, &key))
 		return search_chunk(worker);
 	entry = share_find(state->share, key);
 	if (entry)
 		return repeat_hits(worker, entry);
 	r = search_chunk(worker);
-	if (r == 0 && worker->whole)
+	/* The pages may have been others by the time they were read. */
+	if (r == 0 && worker->whole &&
+		share_key_is(state->share, worker->slot->src, chunk, period, key))
 		share_add(state->share, key, chunk->base, worker->result->hits.data,
 			worker->result->hits.count);
 	return r;

@@ -101,9 +101,18 @@ bool share_key_make(const struct share *share, struct ms_source *src, const stru
 		key_add(&key, ids[i].kind);
 		key_add(&key, ids[i].object);
 		key_add(&key, ids[i].index);
+		key_add(&key, ids[i].frame);
 	}
 	*ret_key = key;
 	return true;
+}
+
+bool share_key_is(const struct share *share, struct ms_source *src, const struct chunk *chunk,
+	uint64_t period, struct share_key key)
+{
+	struct share_key now;
+
+	return share_key_make(share, src, chunk, period, &now) && now.a == key.a && now.b == key.b;
 }
 
 static struct share_entry *bucket_find(const struct share *share, struct share_key key)
@@ -122,6 +131,7 @@ const struct share_entry *share_find(struct share *share, struct share_key key)
 	pthread_mutex_lock(&share->lock);
 	entry = bucket_find(share, key);
 	pthread_mutex_unlock(&share->lock);
+	/* Entries are never changed or taken out, so it may be used without the lock. */
 	return entry;
 }
 

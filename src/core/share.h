@@ -37,6 +37,10 @@ void share_free(struct share *share);
 bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
 	uint64_t period, struct share_key *ret_key);
 
+/* Whether the chunk still has that key. */
+bool share_key_is(const struct share *share, struct ms_source *src, const struct chunk *chunk,
+	uint64_t period, struct share_key key);
+
 /* The entry of that key, or NULL; it stays as it is until share_free(). Any thread. */
 const struct share_entry *share_find(struct share *share, struct share_key key);
 

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "evidence.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,11 @@ struct item {
 	const struct ms_process *process;
 };
 
+/* A part of memory to dump, as --dump-memory-region names it. */
+struct part {
+	uint64_t pid, base, size;
+};
+
 struct collect {
 	struct options *options;
 	struct evidence *evidence;
@@ -27,11 +33,17 @@ struct collect {
 	bool dump;
 	struct item *items;
 	size_t item_count;
+	struct part *parts;
+	size_t part_count;
+	char *part_pids;  /* of all parts, by commas, where nothing else names targets */
 	unsigned threads; /* of each job */
 
 	pthread_mutex_t lock; /* guards what follows, and output */
 	size_t next;
-	uint64_t bytes_left; /* UINT64_MAX for no limit */
+	uint64_t bytes_left; /* UINT64_MAX for no limit; one worker then, here and below */
+	uint64_t hits_left;
+	char **stems; /* of the folders made so far */
+	size_t stem_count;
 	struct summary summary;
 };
 
@@ -129,6 +141,25 @@ static struct ms_job subject_job(const struct subject *subject)
 	return job;
 }
 
+/* Counts bytes against the limit on all processes; locked. */
+static void take_bytes(struct collect *collect, uint64_t bytes)
+{
+	collect->summary.bytes_read += bytes;
+	if (collect->bytes_left != UINT64_MAX)
+		collect->bytes_left -= bytes < collect->bytes_left ? bytes : collect->bytes_left;
+}
+
+/* Notes that a limit leaves nothing for this process. */
+static int limit_reached(struct subject *subject, const char *what)
+{
+	evidence_log(subject->collect->evidence, "%s: not %s, a limit was reached before",
+		subject->stem, what);
+	lock(subject->collect);
+	subject->collect->summary.partial = true;
+	unlock(subject->collect);
+	return 0;
+}
+
 static int write_hits(struct subject *subject, struct ms_sink *sink)
 {
 	struct collect *collect = subject->collect;
@@ -141,17 +172,24 @@ static int write_hits(struct subject *subject, struct ms_sink *sink)
 		.sink = *sink,
 	};
 	struct ms_total total;
-	int r = ms_scan_source(subject->source, &scan, &total);
+	int r;
 
+	if (collect->hits_left != UINT64_MAX)
+		scan.job.hits_max = collect->hits_left;
+	if (!collect->bytes_left || !collect->hits_left)
+		return limit_reached(subject, "searched");
+	r = ms_scan_source(subject->source, &scan, &total);
 	if (r < 0)
 		return r;
 	lock(collect);
 	collect->summary.hits += total.hits;
-	collect->summary.bytes_read += total.bytes_read;
-	collect->summary.partial |= total.partial;
+	collect->summary.partial |= total.partial || total.hit_limit;
+	take_bytes(collect, total.bytes_read);
+	if (collect->hits_left != UINT64_MAX)
+		collect->hits_left -= total.hits;
 	unlock(collect);
-	evidence_log(collect->evidence, "%s: %llu hits", subject->stem,
-		(unsigned long long)total.hits);
+	evidence_log(
+		collect->evidence, "%s: %llu hits", subject->stem, (unsigned long long)total.hits);
 	return 0;
 }
 
@@ -187,11 +225,8 @@ static void account(struct subject *subject, const struct ms_coverage *coverage)
 	struct collect *collect = subject->collect;
 
 	lock(collect);
-	collect->summary.bytes_read += coverage->read;
 	collect->summary.partial |= coverage->partial;
-	if (collect->bytes_left != UINT64_MAX)
-		collect->bytes_left -= coverage->read < collect->bytes_left ? coverage->read
-									    : collect->bytes_left;
+	take_bytes(collect, coverage->read);
 	ms_sink_coverage(&collect->output->sink, subject->process, coverage);
 	evidence_coverage(collect->evidence, subject->process, coverage);
 	unlock(collect);
@@ -209,7 +244,7 @@ static void dump_part(struct subject *subject, const char *path, ms_filter *filt
 		.job = subject_job(subject),
 		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
 		.zstd = options->compress,
-		.file_flags = MS_FILE_HASH,
+		.file_flags = evidence_file_flags(subject->collect->evidence),
 		.wrote = wrote,
 		.ctx = subject,
 		.prefix = subject->stem,
@@ -217,11 +252,7 @@ static void dump_part(struct subject *subject, const char *path, ms_filter *filt
 	int r;
 
 	if (subject->collect->bytes_left == 0) {
-		evidence_log(subject->collect->evidence,
-			"%s: not dumped, --max-memory-size was reached", subject->stem);
-		lock(subject->collect);
-		subject->collect->summary.partial = true;
-		unlock(subject->collect);
+		limit_reached(subject, "dumped");
 		return;
 	}
 	r = ms_source_dump(subject->source, &dump, &coverage);
@@ -246,34 +277,17 @@ static void dump_whole(struct subject *subject)
 	free(path);
 }
 
-/* "PID:ADDRESS:SIZE"; the pid, or 0 after saying what is wrong. */
-static uint64_t part_parse(const char *text, uint64_t *ret_base, uint64_t *ret_size)
-{
-	const char *colon = strchr(text, ':');
-	char number[24] = "";
-	uint64_t pid = 0;
-
-	if (colon && (size_t)(colon - text) < sizeof(number))
-		memcpy(number, text, (size_t)(colon - text));
-	if (!*number || ms_parse_number("--dump-memory-region", number, &pid) < 0 || !pid) {
-		complain("--dump-memory-region %s: a part of memory is written PID:ADDRESS:SIZE", text);
-		return 0;
-	}
-	return region_spec_parse("--dump-memory-region", colon + 1, ret_base, ret_size) < 0 ? 0 : pid;
-}
-
 static void dump_parts(struct subject *subject)
 {
-	const struct options *options = subject->collect->options;
+	const struct collect *collect = subject->collect;
 
-	for (size_t i = 0; i < options->region_count; i++) {
-		uint64_t base, size;
+	for (size_t i = 0; i < collect->part_count && !interrupted(); i++) {
+		const struct part *part = &collect->parts[i];
 		ms_filter *filter;
 
-		if (part_parse(options->regions[i], &base, &size) != subject->process->pid ||
-			ms_filter_new(&filter) < 0)
+		if (part->pid != subject->process->pid || ms_filter_new(&filter) < 0)
 			continue;
-		if (filter_add_range(filter, base, size) == 0)
+		if (filter_add_range(filter, part->base, part->size) == 0)
 			dump_part(subject, subject->folder, filter, true);
 		ms_filter_free(filter);
 	}
@@ -290,8 +304,46 @@ static void collect_source(struct subject *subject)
 		write_records(subject, "hits.json", write_hits);
 	if (collect->dump && !interrupted())
 		dump_whole(subject);
-	if (collect->options->region_count && !interrupted())
-		dump_parts(subject);
+	dump_parts(subject);
+}
+
+static bool stem_taken(const struct collect *collect, const char *stem)
+{
+	for (size_t i = 0; i < collect->stem_count; i++)
+		if (strcmp(collect->stems[i], stem) == 0)
+			return true;
+	return false;
+}
+
+/* "NAME.PID", or "NAME.PID-2" for another target of that name: two dumps of one process, say. */
+static char *own_stem(struct collect *collect, const struct ms_process *process)
+{
+	char *plain = file_stem(process), *stem = plain ? strdup(plain) : NULL;
+
+	lock(collect);
+	for (unsigned i = 2; stem && stem_taken(collect, stem); i++) {
+		free(stem);
+		if (asprintf(&stem, "%s-%u", plain, i) < 0)
+			stem = NULL;
+	}
+	if (stem)
+		collect->stems[collect->stem_count++] = strdup(stem);
+	unlock(collect);
+	free(plain);
+	return stem;
+}
+
+static int folder_make(const struct collect *collect, const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) == 0)
+		return 0;
+	if (errno == EEXIST && collect->options->force && lstat(path, &st) == 0 &&
+		S_ISDIR(st.st_mode))
+		return 0;
+	complain("cannot make the folder %s: %s", path, strerror(errno));
+	return -1;
 }
 
 static void collect_process(struct collect *collect, const struct item *item)
@@ -299,15 +351,20 @@ static void collect_process(struct collect *collect, const struct item *item)
 	struct subject subject = {.collect = collect, .process = item->process};
 	int r;
 
-	subject.stem = file_stem(item->process);
-	if (!subject.stem ||
-		asprintf(&subject.folder, "%s/%s", evidence_folder(collect->evidence), subject.stem) < 0)
+	subject.stem = own_stem(collect, item->process);
+	if (!subject.stem || asprintf(&subject.folder, "%s/%s", evidence_folder(collect->evidence),
+				     subject.stem) < 0) {
+		complain("out of memory");
+		lock(collect);
+		collect->summary.status = STATUS_OUTPUT;
+		unlock(collect);
+		free(subject.stem);
 		return;
+	}
 	r = ms_source_open_process(item->host, item->process, &subject.source);
 	if (r < 0) {
 		subject_error(&subject, r, item->process->name);
-	} else if (mkdir(subject.folder, 0700) != 0 && !collect->options->force) {
-		complain("cannot make the folder %s", subject.folder);
+	} else if (folder_make(collect, subject.folder) < 0) {
 		lock(collect);
 		collect->summary.status = STATUS_OUTPUT;
 		unlock(collect);
@@ -369,34 +426,85 @@ static void collect_all(struct collect *collect)
 static int take_items(struct collect *collect, const struct targets *targets)
 {
 	collect->items = calloc(targets->process_count, sizeof(*collect->items));
-	if (!collect->items)
+	collect->stems = calloc(targets->process_count, sizeof(*collect->stems));
+	if (!collect->items || !collect->stems)
 		return MS_ERR_MEMORY;
 	for (size_t g = 0; g < targets->group_count; g++)
 		for (size_t i = 0; i < targets->groups[g].count; i++)
-			collect->items[collect->item_count++] = (struct item){
-				targets->groups[g].host, &targets->groups[g].list[i]};
+			collect->items[collect->item_count++] =
+				(struct item){targets->groups[g].host, &targets->groups[g].list[i]};
 	return 0;
+}
+
+/* "PID:ADDRESS:SIZE" */
+static int part_parse(const char *text, struct part *ret_part)
+{
+	const char *colon = strchr(text, ':');
+	char number[24] = "";
+
+	if (colon && (size_t)(colon - text) < sizeof(number))
+		memcpy(number, text, (size_t)(colon - text));
+	if (!*number || ms_parse_number("--dump-memory-region", number, &ret_part->pid) < 0) {
+		complain("--dump-memory-region %s: a part of memory is written PID:ADDRESS:SIZE",
+			text);
+		return -1;
+	}
+	return region_spec_parse(
+		"--dump-memory-region", colon + 1, &ret_part->base, &ret_part->size);
+}
+
+/* Parts name their processes: where nothing else does, these are the targets. */
+static int take_parts(struct options *options, struct collect *collect)
+{
+	bool named = options->operand_count || options->pids || options->names || options->all ||
+		     options->user || options->from;
+
+	collect->parts = calloc(options->region_count + 1, sizeof(*collect->parts));
+	for (size_t i = 0; collect->parts && i < options->region_count; i++) {
+		struct part *part = &collect->parts[collect->part_count++];
+		char *pids;
+
+		if (part_parse(options->regions[i], part) < 0)
+			return -1;
+		if (asprintf(&pids, "%s%s%llu", collect->part_pids ? collect->part_pids : "",
+			    collect->part_pids ? "," : "", (unsigned long long)part->pid) < 0)
+			return -1;
+		free(collect->part_pids);
+		collect->part_pids = pids;
+	}
+	if (!named)
+		options->pids = collect->part_pids;
+	return collect->parts ? 0 : -1;
+}
+
+/* A part of a process that is no target would silently not be dumped. */
+static int check_parts(const struct collect *collect)
+{
+	for (size_t i = 0; i < collect->part_count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < collect->item_count; k++)
+			found |= collect->items[k].process->pid == collect->parts[i].pid;
+		if (found)
+			continue;
+		complain("--dump-memory-region: pid %llu is none of the targets",
+			(unsigned long long)collect->parts[i].pid);
+		return STATUS_TARGET;
+	}
+	return STATUS_DONE;
 }
 
 /* Checks what can be wrong before anything is opened, and fills in what it implies. */
 static int check_options(struct options *options, struct collect *collect)
 {
 	struct ms_arg arg = {"hex", options->memory_search};
-	char *pids = NULL;
 	int r;
 
 	collect->dump = options->dump_memory || (!options->memory_search && !options->region_count);
 	collect->bytes_left = options->bytes_max ? options->bytes_max : UINT64_MAX;
-	for (size_t i = 0; i < options->region_count; i++) {
-		uint64_t base, size, pid = part_parse(options->regions[i], &base, &size);
-
-		if (!pid)
-			return STATUS_USAGE;
-		/* A part names its process: no need to name it again. */
-		if (!options->operand_count && !options->pids && !options->names && !options->all &&
-			asprintf(&pids, "%llu", (unsigned long long)pid) > 0)
-			options->pids = pids;
-	}
+	collect->hits_left = options->hits_max ? options->hits_max : UINT64_MAX;
+	if (take_parts(options, collect) < 0)
+		return STATUS_USAGE;
 	if (!options->memory_search)
 		return STATUS_DONE;
 	r = ms_engine_new("bytes", &arg, 1, &collect->engine);
@@ -413,6 +521,8 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 	collect->summary.searched = collect->engine;
 	if (take_items(collect, targets) < 0)
 		collect->summary.status = STATUS_OUTPUT;
+	else if ((status = check_parts(collect)) != STATUS_DONE)
+		collect->summary.status = status;
 	else if (evidence_open(collect->options, collect->output->started, &collect->evidence) < 0)
 		collect->summary.status = STATUS_OUTPUT;
 	if (collect->evidence) {
@@ -424,6 +534,9 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 		evidence_free(collect->evidence);
 	}
 	free(collect->items);
+	for (size_t i = 0; i < collect->stem_count; i++)
+		free(collect->stems[i]);
+	free(collect->stems);
 	return output_close(collect->output, collect->options, &collect->summary);
 }
 
@@ -443,5 +556,7 @@ int cmd_collect(struct options *options)
 		targets_close(&targets);
 	}
 	ms_engine_free(collect.engine);
+	free(collect.parts);
+	free(collect.part_pids);
 	return status;
 }

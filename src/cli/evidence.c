@@ -95,19 +95,19 @@ static char *inner_path(const struct evidence *evidence, const char *name)
 
 /* ---- Files ------------------------------------------------------------------------------ */
 
-static unsigned file_flags(const struct evidence *evidence)
+unsigned evidence_file_flags(const struct evidence *evidence)
 {
 	return evidence->hash | (evidence->options->force ? MS_FILE_FORCE : 0);
 }
 
-int evidence_file_open(struct evidence *evidence, const char *path,
-	struct evidence_file **ret_file, struct ms_sink *ret_sink)
+int evidence_file_open(struct evidence *evidence, const char *path, struct evidence_file **ret_file,
+	struct ms_sink *ret_sink)
 {
 	struct evidence_file *file = calloc(1, sizeof(*file));
 	int r = MS_ERR_MEMORY;
 
 	if (file && (file->path = strdup(path)))
-		r = ms_file_create(path, file_flags(evidence), &file->file);
+		r = ms_file_create(path, evidence_file_flags(evidence), &file->file);
 	if (r == 0)
 		r = ms_exporter_new("json", write_file, file->file, &file->exporter);
 	if (r < 0) {
@@ -142,15 +142,9 @@ static int file_finish(struct evidence_file *file)
 
 int evidence_file_close(struct evidence_file *file, int status)
 {
-	char why[512];
-	int r;
+	int r = file_finish(file);
 
-	/* Finishing may set an error of its own; the first one is the one to tell. */
-	snprintf(why, sizeof(why), "%s", ms_error());
-	r = file_finish(file);
-	if (status < 0 && r == 0)
-		r = status;
-	return r;
+	return r < 0 ? r : status;
 }
 
 void evidence_add(struct evidence *evidence, const char *path, uint64_t size, const char *sha256)
@@ -230,14 +224,15 @@ static void log_beginning(struct evidence *evidence)
 			evidence->options->argv[i]);
 	evidence_log(evidence, "memsift %s on %s as %s: %s", ms_version(), host, user, command);
 	if (!evidence->hash)
-		evidence_log(evidence, "this build computes no hashes: it was made without libcrypto");
+		evidence_log(
+			evidence, "this build computes no hashes: it was made without libcrypto");
 }
 
 static int open_files(struct evidence *evidence)
 {
 	char *log = inner_path(evidence, "collection.log");
 	char *summary = inner_path(evidence, "summary.json");
-	int r = log && summary ? ms_file_create(log, file_flags(evidence), &evidence->log)
+	int r = log && summary ? ms_file_create(log, evidence_file_flags(evidence), &evidence->log)
 			       : MS_ERR_MEMORY;
 
 	if (r == 0)
@@ -330,7 +325,9 @@ static int put_summary(struct ms_sink *sink, const struct summary *summary)
 	bool partial = summary->partial || summary->status != 0;
 	const struct ms_value values[] = {number_value(summary->targets),
 		number_value(summary->hits), number_value(summary->bytes_read),
-		text_value(interrupted() ? "interrupted" : partial ? "partial" : "complete")};
+		text_value(interrupted() ? "interrupted"
+			   : partial	 ? "partial"
+					 : "complete")};
 
 	return put(sink, &schema, values);
 }
@@ -354,8 +351,8 @@ static int close_log(struct evidence *evidence)
 	evidence_log(evidence, "%s", interrupted() ? "interrupted" : "finished");
 	r = path ? ms_file_commit(evidence->log) : MS_ERR_MEMORY;
 	if (r == 0)
-		evidence_add(evidence, path, ms_file_size(evidence->log),
-			ms_file_sha256(evidence->log));
+		evidence_add(
+			evidence, path, ms_file_size(evidence->log), ms_file_sha256(evidence->log));
 	ms_file_free(evidence->log);
 	evidence->log = NULL;
 	free(path);
@@ -385,8 +382,8 @@ static int write_manifest(struct evidence *evidence, const struct summary *summa
 	qsort(evidence->entries, evidence->entry_count, sizeof(*evidence->entries), entry_order);
 	for (size_t i = 0; i < evidence->entry_count && r == 0; i++) {
 		const struct entry *entry = &evidence->entries[i];
-		const struct ms_value values[] = {
-			text_value(entry->path), number_value(entry->size), text_value(entry->sha256)};
+		const struct ms_value values[] = {text_value(entry->path),
+			number_value(entry->size), text_value(entry->sha256)};
 
 		r = put(&sink, &schema, values);
 	}

@@ -16,6 +16,9 @@ int evidence_open(const struct options *options, int64_t started, struct evidenc
 
 const char *evidence_folder(const struct evidence *evidence);
 
+/* MS_FILE_* for files of the folder. */
+unsigned evidence_file_flags(const struct evidence *evidence);
+
 /* A line for collection.log. */
 void evidence_log(struct evidence *evidence, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -281,6 +281,8 @@ static int check_words(const struct options *options)
 
 	if (!is_one_of(options->format, formats))
 		complain("--format %s: this is none of text, json, ndjson, csv", options->format);
+	else if (options->output && !*options->output)
+		complain("--output: the name is empty");
 	else if (!is_one_of(options->colour, colours))
 		complain("--color %s: this is none of auto, always, never", options->colour);
 	else if (options->compress && strcmp(options->compress, "zstd") != 0)

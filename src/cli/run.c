@@ -44,6 +44,7 @@ void signals_catch(void)
 	sigaction(SIGHUP, &action, NULL);
 	action = (struct sigaction){.sa_handler = SIG_IGN};
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL); /* a limit on file sizes: the write fails, and says so */
 }
 
 bool interrupted(void)

@@ -99,8 +99,8 @@ static void missing(void *ctx, const char *what)
 static bool add_group(
 	struct targets *targets, ms_host *host, const struct ms_process *list, size_t count)
 {
-	struct target_group *grown = realloc(
-		targets->groups, (targets->group_count + 1) * sizeof(*targets->groups));
+	struct target_group *grown =
+		realloc(targets->groups, (targets->group_count + 1) * sizeof(*targets->groups));
 
 	if (!grown)
 		return false;
@@ -122,7 +122,7 @@ static int open_main(const struct options *options, const struct words *words, m
 		.exclude = options->exclude,
 		.user = options->user,
 		/* A file's host has but one process, as a rule: that one, then. */
-		.all = options->all || (!any && options->from),
+		.all = options->all || !any,
 		.include_system = options->include_system || !ms_host_is_local(host),
 		.tree = options->tree,
 		.missing = missing,
@@ -132,7 +132,7 @@ static int open_main(const struct options *options, const struct words *words, m
 	size_t count;
 	int r;
 
-	if (!any && !options->from) {
+	if (!any && ms_host_is_local(host)) {
 		ms_host_free(host);
 		return STATUS_DONE;
 	}
@@ -147,8 +147,10 @@ static int open_main(const struct options *options, const struct words *words, m
 	if (r != MS_ERR_NOT_FOUND)
 		return fail(r);
 	if (!targets->missing && options->user)
-		complain("no process of the user \"%s\" matches; --include-system-processes lets system "
-			 "ones through, too", options->user);
+		complain("no process of the user \"%s\" matches; --include-system-processes lets "
+			 "system "
+			 "ones through, too",
+			options->user);
 	else if (!targets->missing)
 		complain("%s", ms_error());
 	targets->missing += !targets->missing;

@@ -17,7 +17,7 @@ struct hits {
 
 	/* Modules of the target whose hits are coming out, listed at its first hit. */
 	const struct ms_module *modules;
-	size_t module_count;
+	size_t module_count, module_next;
 	bool modules_known;
 };
 
@@ -32,12 +32,17 @@ static int open_target(void *ctx, size_t index, ms_source **ret_source)
 	return ms_source_open_process(hits->host, &hits->list[index], ret_source);
 }
 
-static const struct ms_module *module_at(const struct hits *hits, uint64_t address)
+/* Hits come by ascending address, and so do modules: the search goes on where it was. */
+static const struct ms_module *module_at(struct hits *hits, uint64_t address)
 {
-	for (size_t i = 0; i < hits->module_count; i++)
-		if (address - hits->modules[i].base < hits->modules[i].size)
-			return &hits->modules[i];
-	return NULL;
+	const struct ms_module *module;
+
+	while (hits->module_next < hits->module_count &&
+		hits->modules[hits->module_next].base + hits->modules[hits->module_next].size <=
+			address)
+		hits->module_next++;
+	module = &hits->modules[hits->module_next];
+	return hits->module_next < hits->module_count && module->base <= address ? module : NULL;
 }
 
 static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
@@ -53,6 +58,7 @@ static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit 
 		if (ms_source_modules(src, &hits->modules, &hits->module_count) < 0)
 			hits->module_count = 0;
 		hits->modules_known = true;
+		hits->module_next = 0;
 	}
 	record_hit(&src->process, hit, region_find(&src->regions, hit->address),
 		module_at(hits, hit->address), values);

@@ -294,8 +294,9 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
  */
 static bool cut_at_device(const struct ms_source *src, uint64_t addr, uint64_t *end)
 {
-	const struct ms_region *list_end = src->regions.items.data + src->regions.items.count;
 	const struct ms_region *region = region_find_from(&src->regions, addr);
+	const struct ms_region *list_end =
+		region ? src->regions.items.data + src->regions.items.count : NULL;
 
 	for (; region && region < list_end && region->base < *end; region++) {
 		if (!(region->flags & MS_REGION_DEVICE))

@@ -32,7 +32,8 @@ struct scan {
 
 	/*
 	 * The target is finished: its coverage, or the status and text of why it was not opened
-	 * (src is NULL then). The source is the callee's to free or keep.
+	 * (src may be NULL then). The source is the callee's to free or keep; coverage is NULL when
+	 * the job as a whole failed, and only the source is to be let go.
 	 */
 	int (*done)(void *ctx, size_t index, struct ms_source *src, struct coverage *coverage,
 		int status, const char *error);

@@ -230,9 +230,9 @@ static void own_gaps(struct buf *out, const struct coverage *coverage)
 	put_u32(&desc, OWN_VERSION);
 	put_u32(&desc, (uint32_t)(gap_count + absent_count));
 	for (size_t g = 0, a = 0; g < gap_count || a < absent_count;) {
-		const struct absent *absent = &coverage->absents.data[a];
+		const struct absent *absent = a < absent_count ? &coverage->absents.data[a] : NULL;
 
-		if (a == absent_count || (g < gap_count && gaps[g].base < absent->base)) {
+		if (!absent || (g < gap_count && gaps[g].base < absent->base)) {
 			put_gap(&desc, gaps[g].base, gaps[g].size, gaps[g].state);
 			g++;
 		} else {

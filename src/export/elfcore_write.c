@@ -2,9 +2,9 @@
 /*
  * The ELF core: a page of header, the bytes at their positions, and behind them a section header,
  * the program headers and the notes. The tables come last because what could be read is known
- * only then. A PT_LOAD covers what the file really has; what could not be read is a PT_LOAD
- * without file bytes, so that no debugger shows zeros in its place. Pages that were never touched
- * read as zeros to their owner, too, and are holes of the file where they are few.
+ * only then. A PT_LOAD with bytes is what was read. Pages that were never touched read as zeros to
+ * their owner: where they are few they are holes of the file, else a PT_LOAD without bytes, which
+ * gdb shows as zeros, too (corelow.c). So what could not be read has no PT_LOAD at all.
  *
  * When the file must be written from front to back (a hash, compression), the number of program
  * headers is not known when the ELF header is written; it then says PN_XNUM, and the number is
@@ -221,38 +221,39 @@ static void phdr_add(
 	phdrs->is_open = true;
 }
 
-/* Walks pieces and short stretches without data, both ascending, as one list. */
+/* Walks pieces and stretches without data, both ascending, as one list. */
 struct stored_walk {
 	const struct core_writer *core;
 	const struct coverage *coverage;
 	size_t piece, absent;
 };
 
-static bool has_room(const struct core_writer *core, const struct absent *absent)
+/* A stretch without data as a piece; its position is UINT64_MAX if the file has no room for it. */
+static struct dump_piece absent_piece(const struct core_writer *core, const struct absent *absent)
 {
-	return absent->position != UINT64_MAX && absent->position + absent->size <= core->end;
+	bool room = absent->position != UINT64_MAX && absent->position + absent->size <= core->end;
+
+	return (struct dump_piece){
+		absent->base, absent->size, room ? absent->position : UINT64_MAX};
 }
 
+/* The first of them that ends above an address. */
 static struct dump_piece stored_next(struct stored_walk *walk, uint64_t from)
 {
 	const struct dump_piece *pieces = walk->core->pieces.data;
 	const struct absent *absents = walk->coverage->absents.data;
-	struct dump_piece none = {UINT64_MAX, 0, 0};
+	struct dump_piece a = {UINT64_MAX, 0, 0}, b = a;
 
 	while (walk->piece < walk->core->pieces.count &&
 		pieces[walk->piece].address + pieces[walk->piece].size <= from)
 		walk->piece++;
 	while (walk->absent < walk->coverage->absents.count &&
-		(absents[walk->absent].base + absents[walk->absent].size <= from ||
-			!has_room(walk->core, &absents[walk->absent])))
+		absents[walk->absent].base + absents[walk->absent].size <= from)
 		walk->absent++;
-	struct dump_piece a = walk->piece < walk->core->pieces.count ? pieces[walk->piece] : none;
-	struct dump_piece b =
-		walk->absent < walk->coverage->absents.count
-			? (struct dump_piece){absents[walk->absent].base,
-				  absents[walk->absent].size, absents[walk->absent].position}
-			: none;
-
+	if (walk->piece < walk->core->pieces.count)
+		a = pieces[walk->piece];
+	if (walk->absent < walk->coverage->absents.count)
+		b = absent_piece(walk->core, &absents[walk->absent]);
 	return a.address < b.address ? a : b;
 }
 
@@ -263,17 +264,17 @@ static void region_phdrs(
 
 	while (at < end) {
 		struct dump_piece piece = stored_next(walk, at);
-		uint64_t next = min_u64(end, max_u64(at, piece.address));
+		uint64_t offset = piece.position;
 
-		if (next > at) {
-			phdr_add(phdrs, at, next - at, UINT64_MAX, part->region->perm);
-			at = next;
-			continue;
-		}
-		next = min_u64(end, piece.address + piece.size);
-		phdr_add(phdrs, at, next - at, HEADER_SIZE + piece.position + (at - piece.address),
-			part->region->perm);
-		at = next;
+		/* What could not be read gets no header: gdb shows zeros for one without bytes. */
+		at = max_u64(at, piece.address);
+		if (at >= end)
+			break;
+		if (offset != UINT64_MAX)
+			offset += HEADER_SIZE + (at - piece.address);
+		piece.size = min_u64(end, piece.address + piece.size) - at;
+		phdr_add(phdrs, at, piece.size, offset, part->region->perm);
+		at += piece.size;
 	}
 	phdr_close(phdrs);
 }

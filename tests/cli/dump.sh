@@ -100,7 +100,7 @@ test_gdb_cannot_access_what_was_not_read() {
 	[ $at_guard != 0x0 ] || return 0
 	gdb_core core "x/4xb $(at guard 8192)"
 	check_gdb "Cannot access memory at address $(at guard 8192)"
-	run dump $pid --max-memory-size 64K -o limited
+	run dump $pid --max-memory-size 8K -o limited
 	check_status 3
 	run regions ./limited
 	check_status 0

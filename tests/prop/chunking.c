@@ -290,14 +290,25 @@ static void make_pattern(struct pattern *p)
 	}
 }
 
+static bool pattern_known(size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(now->patterns[i].text, now->patterns[index].text) == 0)
+			return true;
+	return false;
+}
+
 static void make_query(void)
 {
 	bool small = one_in(2);
 
 	now->pattern_count = 1 + below(PATTERNS_MAX);
 	now->align = one_in(10) ? 256 : one_in(4) ? 1u << below(5) : 1;
+	/* Hits are told apart by their pattern's text, so no two are the same. */
 	for (size_t i = 0; i < now->pattern_count; i++)
-		make_pattern(&now->patterns[i]);
+		do
+			make_pattern(&now->patterns[i]);
+		while (pattern_known(i));
 	now->context = one_in(2) ? 0 : one_in(2) ? below(200) : below(MS_CONTEXT_MAX + 1);
 	now->bytes_max = one_in(5) ? 1 + below(DATA_MAX) : 0;
 	now->process_bytes_max = one_in(5) ? 1 + below(small ? DATA_MAX : 2 * SCAN_CHUNK) : 0;

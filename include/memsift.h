@@ -526,8 +526,8 @@ enum {
 };
 
 /*
- * Creates an output file that appears under its name whole or not at all: it is written under a
- * temporary name beside it, mode 0600, and renamed by ms_file_commit(). Symbolic links are not
+ * Creates an output file that appears under its name whole or not at all: it is written without
+ * a name (or under a temporary one beside it), mode 0600, and named by ms_file_commit(). Symbolic links are not
  * followed; an existing file is left alone unless MS_FILE_FORCE is given.
  */
 MS_API int ms_file_create(const char *path, unsigned flags, ms_file **ret_file);
@@ -564,8 +564,8 @@ struct ms_dump {
 };
 
 /*
- * Dumps the regions that the filter lets through. A core is ELF64 as gdb, lldb and readelf open
- * it, with a note of memsift's own that keeps the reason of every gap; what could not be read is
+ * Dumps the regions that the filter lets through. A core is ELF as gdb, lldb and readelf open it,
+ * of 64 bits or, for a program of 32, of 32, with a note of memsift's own that keeps the reason of every gap; what could not be read is
  * absent from it, not zero. Coverage lives as long as the source.
  */
 MS_API int ms_source_dump(

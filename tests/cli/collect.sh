@@ -124,10 +124,12 @@ test_verify_of_what_is_no_evidence() {
 
 test_verify_in_a_build_without() {
 	case $features in *verify*) skip "this build can verify" ;; esac
-	mkdir folder
-	run verify folder
+	puppet plain
+	run collect $pid -o evidence
+	check_status 0
+	run verify evidence
 	check_status 2
-	check_err "verify"
+	check_err "build"
 }
 
 # The form with options and no command.

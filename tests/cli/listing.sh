@@ -44,13 +44,14 @@ test_all_leaves_out_system_processes() {
 }
 
 test_selection() {
-	local self=$BASHPID first
+	# Names that no other run of the tests has at the same time.
+	local self=$BASHPID first one=ms1-$BASHPID two=ms2-$BASHPID
 
-	cp "$PUPPET" ms-first
-	cp "$PUPPET" ms-second
-	PUPPET_PATH=$PWD/ms-first puppet plain
+	cp "$PUPPET" "$one"
+	cp "$PUPPET" "$two"
+	PUPPET_PATH=$PWD/$one puppet plain
 	first=$pid
-	PUPPET_PATH=$PWD/ms-second puppet plain
+	PUPPET_PATH=$PWD/$two puppet plain
 
 	both=$(printf '%s\n' $first $pid | sort -n)
 	chosen() {
@@ -58,20 +59,20 @@ test_selection() {
 		check_status 0
 		record process pid
 	}
-	check_is "$(chosen ms-first)" $first
-	check_is "$(chosen -n ms-second)" $pid
-	check_is "$(chosen -n ms-first,ms-second)" "$both"
+	check_is "$(chosen $one)" $first
+	check_is "$(chosen -n $two)" $pid
+	check_is "$(chosen -n $one,$two)" "$both"
 	check_is "$(chosen -p $pid,$first)" "$both"
-	check_is "$(chosen re:^ms-)" "$both"
-	check_is "$(chosen re:^ms- --exclude ms-first)" $pid
-	check_is "$(chosen re:^ms- --exclude $pid)" $first
+	check_is "$(chosen re:^ms[12]-$self)" "$both"
+	check_is "$(chosen re:^ms[12]-$self --exclude $one)" $pid
+	check_is "$(chosen re:^ms[12]-$self --exclude $pid)" $first
 	check_is "$(chosen $pid $pid)" $pid
 	check_is "$(chosen $self --tree | grep -xc -e $pid -e $first)" 2
 	check_is "$(chosen --user "$(id -un)" --include-system-processes | grep -cx $pid)" 1
 	check_is "$(chosen --user "$(id -u)" --include-system-processes | grep -cx $first)" 1
-	run ps ms-fir
+	run ps ${one%?}
 	check_status 4
-	check_err 'no process matches "ms-fir"'
+	check_err "no process matches \"${one%?}\""
 }
 
 # What is there is done; what is not makes it partial.

@@ -128,7 +128,8 @@ static void test_untouched(void)
 		check_ok(ms_source_read(p.src, base + at, buf, sizeof(buf), &got, &gap));
 		check(got == 0 && gap.state == MS_STATE_ABSENT);
 	}
-	check_u64(status_kb(&p, "RssAnon"), anon);
+	/* The kernel counts in batches, one a core; 256 MiB would show. */
+	check_that(status_kb(&p, "RssAnon") < anon + 1024, "the target grew");
 	tell(&p, "touch");
 	check(fgets(buf, sizeof(buf), p.out));
 	check_u64(states(&p, base, 256 * MIB, run), 1);
@@ -152,7 +153,7 @@ static void test_file(void)
 	check(memcmp(buf + 15 * PAGE + 100, zeros, PAGE - 100) == 0);
 	check_u64(op_read(&p, base + 5 * PAGE + 3, buf, PAGE), PAGE);
 	check(buf[0] == 'F' && buf[PAGE - 3] == 'G');
-	check_u64(status_kb(&p, "RssFile"), rss);
+	check_that(status_kb(&p, "RssFile") < rss + 48, "the target grew");
 	check(region_at(&p, base)->kind == MS_KIND_MAPPED);
 	check_u64(region_at(&p, base)->resident, 0);
 	finish(&p);

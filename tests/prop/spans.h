@@ -59,8 +59,11 @@ static int hit_take(struct ms_emit *emit, const struct ms_hit *hit)
 	check(hit->address >= hits->base && hit->address - hits->base + hit->size <= hits->size);
 	check_u64(hit->bytes_size, hit->size);
 	check(memcmp(hit->bytes, hits->data + (hit->address - hits->base), hit->size) == 0);
-	if (hit->text)
-		check((found.text = strndup(hit->text, hit->text_size)));
+	if (hit->text) {
+		/* Not strndup(): the text ends without a NUL. */
+		check((found.text = calloc(1, hit->text_size + 1)));
+		memcpy(found.text, hit->text, hit->text_size);
+	}
 	hits_add(hits, found);
 	return hits->stop_at && hits->list.count >= hits->stop_at ? STOP : 0;
 }
@@ -165,7 +168,11 @@ static char *column_text(const struct ms_record *record, const char *name)
 {
 	const struct ms_value *value = column(record, name);
 
-	return value->present ? strndup(value->v.data, value->size) : NULL;
+	char *text = value->present ? calloc(1, value->size + 1) : NULL;
+
+	if (text)
+		memcpy(text, value->v.data, value->size);
+	return text;
 }
 
 struct scanned {

@@ -90,7 +90,7 @@ static char *oracle_text(const uint8_t *data, size_t size, const char *encoding)
 	struct buf text = {0};
 
 	if (strncmp(encoding, "utf16", 5) != 0)
-		return strndup((const char *)data, size);
+		return memcpy(calloc(1, size + 1), data, size);
 	for (size_t i = 0; i < size; i += 2) {
 		unsigned c = big ? data[i] << 8 | data[i + 1] : data[i + 1] << 8 | data[i];
 

@@ -285,8 +285,10 @@ int ms_folder_verify(
 {
 	AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct verify verify = {.folder = fd, .sink = sink};
-	int r;
+	int r = manifest_supported();
 
+	if (r < 0)
+		return r;
 	if (fd < 0)
 		return err_errno(err_from_errno(errno), errno, "cannot open the folder %s", folder);
 	r = read_manifest(&verify, folder);

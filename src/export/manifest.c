@@ -242,14 +242,24 @@ int manifest_read(FILE *stream, struct manifest *ret_manifest)
 	return r;
 }
 
+int manifest_supported(void)
+{
+	return 0;
+}
+
 #else
+
+int manifest_supported(void)
+{
+	return err_set(MS_ERR_UNSUPPORTED,
+		"this build cannot verify an evidence folder; build memsift with the feature "
+		"\"verify\"");
+}
 
 int manifest_read(FILE *stream, struct manifest *ret_manifest)
 {
 	(void)stream, (void)ret_manifest;
-	return err_set(MS_ERR_UNSUPPORTED,
-		"this build cannot verify an evidence folder; build memsift with the feature "
-		"\"verify\"");
+	return manifest_supported();
 }
 
 #endif

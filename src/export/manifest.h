@@ -56,4 +56,7 @@ void manifest_done(struct manifest *manifest);
 
 const struct manifest_entry *manifest_find(const struct manifest *manifest, const char *path);
 
+/* 0, or MS_ERR_UNSUPPORTED in a build that cannot read manifests. */
+int manifest_supported(void);
+
 #endif

@@ -180,7 +180,8 @@ wait_for() {
 
 clean_up() {
 	for p in ${pids:-}; do
-		kill -9 "$p" 2>/dev/null
+		# Still the same process, not another one that has its pid by now.
+		grep -q "^PPid:.$BASHPID\$" "/proc/$p/status" 2>/dev/null && kill -9 "$p"
 	done
 	[ -z "${mounted:-}" ] || umount "$mounted"
 }

@@ -74,7 +74,10 @@ static int failed_before(ms_file *file)
 	int status = atomic_load(&file->status);
 
 	if (status < 0)
-		err_set(status, "%s could not be written, and nothing was left behind", file->path);
+		err_set(status, "%s could not be written%s (nothing was left behind)", file->path,
+			status == MS_ERR_SPACE
+				? ": no space left on the device, or a limit on sizes"
+				: "");
 	return status;
 }
 

@@ -142,8 +142,8 @@ static const struct {
 };
 
 /* Classifies words from number `first` on; bytes behind the end are zero, words there empty. */
-static void words_classify(const struct classify_kernel *kernel, enum printable encoding,
-	const uint8_t *data, size_t size, size_t first, size_t count, uint64_t *masks)
+static void words_classify(classify_words *classify, enum printable encoding, const uint8_t *data,
+	size_t size, size_t first, size_t count, uint64_t *masks)
 {
 	const struct byte_class *classes = forms[encoding].classes;
 	size_t class_count = forms[encoding].count, whole = size / 64, direct = 0;
@@ -151,17 +151,17 @@ static void words_classify(const struct classify_kernel *kernel, enum printable 
 
 	if (first < whole)
 		direct = (size_t)min_u64(count, whole - first);
-	kernel->words(classes, class_count, data + first * 64, direct, masks);
+	classify(classes, class_count, data + first * 64, direct, masks);
 	if (direct == count)
 		return;
 	masks += direct * class_count;
 	memset(masks, 0, (count - direct) * class_count * sizeof(*masks));
 	memcpy(rest, data + whole * 64, size % 64);
-	kernel->words(classes, class_count, rest, 1, masks);
+	classify(classes, class_count, rest, 1, masks);
 }
 
-void printable_mark(const struct classify_kernel *kernel, enum printable encoding,
-	const uint8_t *data, size_t size, uint64_t *bits)
+void printable_mark(classify_words *classify, enum printable encoding, const uint8_t *data,
+	size_t size, uint64_t *bits)
 {
 	uint64_t masks[(BLOCK_WORDS + 1) * CLASSIFY_CLASSES_MAX];
 	size_t words = (size + 63) / 64, count = forms[encoding].count;
@@ -171,7 +171,7 @@ void printable_mark(const struct classify_kernel *kernel, enum printable encodin
 	for (size_t first = 0; first < words; first += BLOCK_WORDS) {
 		size_t n = (size_t)min_u64(BLOCK_WORDS, words - first);
 
-		words_classify(kernel, encoding, data, size, first, n + 1, masks);
+		words_classify(classify, encoding, data, size, first, n + 1, masks);
 		for (size_t i = 0; i < n; i++)
 			bits[first + i] = forms[encoding].word(
 				masks + i * count, data + (first + i) * 64, &carry);

@@ -16,7 +16,7 @@ enum {
  * character (ASCII and UTF-8), or at which a printable unit of two bytes begins (UTF-16, at odd
  * and even places alike), and clears the other bits of those words.
  */
-void printable_mark(const struct classify_kernel *kernel, enum printable encoding,
-	const uint8_t *data, size_t size, uint64_t *bits);
+void printable_mark(classify_words *classify, enum printable encoding, const uint8_t *data,
+	size_t size, uint64_t *bits);
 
 #endif

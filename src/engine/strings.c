@@ -45,7 +45,7 @@ struct strings {
 	bool ascii, utf8, utf16le, utf16be;
 	struct lane lanes[LANES_MAX];
 	size_t lane_count;
-	const struct classify_kernel *kernel;
+	classify_words *classify;
 	regex_t grep;
 	bool has_grep;
 };
@@ -162,7 +162,7 @@ static int strings_create(struct ms_engine *engine, const struct ms_arg *args, s
 	int r = 0;
 
 	strings->min = MIN_DEFAULT;
-	strings->kernel = classify_choose();
+	strings->classify = classify_choose();
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = arg_take(strings, &args[i]);
 	if (!strings->utf8 && !strings->utf16le && !strings->utf16be)
@@ -489,7 +489,7 @@ static int block_search(struct search *search, const uint8_t *data, size_t size,
 	for (size_t i = 0; i < strings->lane_count; i++) {
 		uint64_t *bits = search->scratch->bits[i];
 
-		printable_mark(strings->kernel, strings->lanes[i].form, data - back, total, bits);
+		printable_mark(strings->classify, strings->lanes[i].form, data - back, total, bits);
 		bits[(total + 63) / 64] = 0;
 		search->walks[i] = (struct walk){
 			.lane = &strings->lanes[i],

@@ -60,4 +60,5 @@ const struct find_kernel find_avx2 = {
 	.usable = usable,
 	.pair = pair_filter,
 	.teddy = teddy_filter,
+	.classify = classify_avx2,
 };

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of the kernel, and the one that runs anywhere: a table lookup for each byte. */
-#include "find/classify.h"
+/* The way that runs anywhere: a table lookup for each byte. */
+#include "find/part.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
-const struct classify_kernel *classify_choose(void)
+classify_words *classify_choose(void)
 {
-	const char *wanted = getenv("MEMSIFT_FIND");
-	const struct classify_kernel *best = NULL;
-
-	for (size_t i = 0; classify_kernels[i]; i++) {
-		const struct classify_kernel *kernel = classify_kernels[i];
-
-		if (!kernel->usable())
-			continue;
-		if (wanted && strcmp(kernel->name, wanted) == 0)
-			return kernel;
-		best = best ? best : kernel;
-	}
-	return best;
+	return find_kernel_choose()->classify;
 }
 
 /* Which classes a byte is in, a bit each. */
@@ -34,7 +21,7 @@ static void table_make(const struct byte_class *classes, size_t count, uint16_t 
 				table[b] |= (uint16_t)(1u << c);
 }
 
-static void scalar_words(const struct byte_class *classes, size_t count, const uint8_t *data,
+void classify_scalar(const struct byte_class *classes, size_t count, const uint8_t *data,
 	size_t words, uint64_t *masks)
 {
 	uint16_t table[256];
@@ -50,14 +37,3 @@ static void scalar_words(const struct byte_class *classes, size_t count, const u
 			masks[c] = mask;
 		}
 }
-
-static bool usable(void)
-{
-	return true;
-}
-
-const struct classify_kernel classify_scalar = {
-	.name = "scalar",
-	.usable = usable,
-	.words = scalar_words,
-};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sorts bytes into classes, 64 at a time: the groundwork for finding text. The kernel is chosen
- * once at run time, as in find.h, and MEMSIFT_FIND forces one here, too.
+ * Sorts bytes into classes, 64 at a time: the groundwork for finding text. Each kernel of find.h
+ * has its way of doing it.
  */
 #ifndef MS_FIND_CLASSIFY_H
 #define MS_FIND_CLASSIFY_H
@@ -27,17 +27,9 @@ struct byte_class {
 typedef void classify_words(const struct byte_class *classes, size_t count, const uint8_t *data,
 	size_t words, uint64_t *masks);
 
-struct classify_kernel {
-	const char *name;
-	bool (*usable)(void);
-	classify_words *words;
-};
+classify_words classify_scalar, classify_sse2, classify_avx2;
 
-/* Best first; the last is scalar, the one after it NULL. The build picks the file for the CPU. */
-extern const struct classify_kernel *const classify_kernels[];
-
-extern const struct classify_kernel classify_scalar;
-
-const struct classify_kernel *classify_choose(void);
+/* The one of the kernel in use. */
+classify_words *classify_choose(void);
 
 #endif

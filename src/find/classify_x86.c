@@ -25,7 +25,7 @@ static uint64_t sse2_bits(const __m128i bytes[4], struct byte_range range)
 	return bits;
 }
 
-static void sse2_words(const struct byte_class *classes, size_t count, const uint8_t *data,
+void classify_sse2(const struct byte_class *classes, size_t count, const uint8_t *data,
 	size_t words, uint64_t *masks)
 {
 	__m128i bytes[4];
@@ -53,7 +53,7 @@ static inline AVX2 uint64_t avx2_bits(__m256i first, __m256i second, struct byte
 	       (unsigned)_mm256_movemask_epi8(a);
 }
 
-static AVX2 void avx2_words(const struct byte_class *classes, size_t count, const uint8_t *data,
+AVX2 void classify_avx2(const struct byte_class *classes, size_t count, const uint8_t *data,
 	size_t words, uint64_t *masks)
 {
 	for (size_t w = 0; w < words; w++, data += 64, masks += count) {
@@ -69,23 +69,3 @@ static AVX2 void avx2_words(const struct byte_class *classes, size_t count, cons
 		}
 	}
 }
-
-static bool sse2_usable(void)
-{
-	return true; /* every x86-64 processor has it */
-}
-
-static bool avx2_usable(void)
-{
-	return __builtin_cpu_supports("avx2");
-}
-
-static const struct classify_kernel classify_sse2 = {"sse2", sse2_usable, sse2_words};
-static const struct classify_kernel classify_avx2 = {"avx2", avx2_usable, avx2_words};
-
-const struct classify_kernel *const classify_kernels[] = {
-	&classify_avx2,
-	&classify_sse2,
-	&classify_scalar,
-	NULL,
-};

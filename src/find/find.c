@@ -21,7 +21,7 @@ enum { BLOCK_WORDS = 64, BLOCK = 64 * BLOCK_WORDS };
 
 /* ---- Compiling ------------------------------------------------------------------------- */
 
-static const struct find_kernel *kernel_choose(void)
+const struct find_kernel *find_kernel_choose(void)
 {
 	const char *wanted = getenv("MEMSIFT_FIND");
 	const struct find_kernel *best = NULL;
@@ -40,7 +40,7 @@ static const struct find_kernel *kernel_choose(void)
 
 const char *find_kernel(void)
 {
-	return kernel_choose()->name;
+	return find_kernel_choose()->name;
 }
 
 static int literal_check(const struct find_literal *literal)
@@ -111,7 +111,7 @@ int find_new(const struct find_literal *literals, size_t count, struct find **re
 	find = calloc(1, sizeof(*find));
 	if (!find)
 		return err_nomem();
-	find->kernel = kernel_choose();
+	find->kernel = find_kernel_choose();
 	find->count = count;
 	find->literals = calloc(count + 1, sizeof(*find->literals));
 	find->bytes = malloc(bytes + 1);

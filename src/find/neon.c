@@ -65,4 +65,5 @@ const struct find_kernel find_neon = {
 	.usable = usable,
 	.pair = pair_filter,
 	.teddy = teddy_filter,
+	.classify = classify_scalar,
 };

@@ -15,6 +15,7 @@
 #ifndef MS_FIND_PART_H
 #define MS_FIND_PART_H
 
+#include "find/classify.h"
 #include "find/find.h"
 
 #include "base/bytes.h"
@@ -89,6 +90,7 @@ struct find_kernel {
 	const char *name;
 	bool (*usable)(void);
 	part_filter *pair, *teddy;
+	classify_words *classify;
 };
 
 struct find {
@@ -102,6 +104,8 @@ struct find {
 
 /* Best first; the last is scalar, the one after it NULL. The build picks the file for the CPU. */
 extern const struct find_kernel *const find_kernels[];
+
+const struct find_kernel *find_kernel_choose(void);
 
 extern const struct find_kernel find_scalar, find_sse2, find_avx2, find_avx512, find_neon;
 

@@ -66,4 +66,5 @@ const struct find_kernel find_scalar = {
 	.usable = usable,
 	.pair = pair_filter,
 	.teddy = scalar_teddy,
+	.classify = classify_scalar,
 };

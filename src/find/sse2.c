@@ -46,4 +46,5 @@ const struct find_kernel find_sse2 = {
 	.usable = usable,
 	.pair = pair_filter,
 	.teddy = scalar_teddy,
+	.classify = classify_sse2,
 };

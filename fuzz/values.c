@@ -4,7 +4,7 @@
  * anywhere, so they are put right first, as whoever wants to do harm would do; what is then
  * accepted is listed and scanned on, against memory of which a part is missing.
  */
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include "base/hash.h"
 #include "base/mem.h"

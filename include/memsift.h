@@ -10,6 +10,7 @@
  * sources that a *filter* lets through, on several threads, and hands what it finds to a *sink*
  * as typed *records*. Every scan and every dump returns *coverage*, which accounts for each byte
  * that was asked for: a byte that could not be read is data about the target, never an error.
+ * What looks at a target more than once, for values and for changes, is in memsift_track.h.
  *
  *	ms_host *host;
  *	ms_source *src;
@@ -633,60 +634,6 @@ MS_API int ms_parse_size(
 
 /* Such as 250ms, 30s, 5m, 2h; a bare number is seconds. */
 MS_API int ms_parse_duration(const char *what, const char *text, uint64_t *ret_ns);
-
-/* ---- 14. Value scans -------------------------------------------------------------------- */
-
-/*
- * Finds where a program keeps a value: a first scan for what is known of it, then further ones
- * that keep the matches of which something else holds. Conditions: "= V" "!= V" "> V" "< V"
- * ">= V" "<= V" "A..B", and against the last scan "changed" "unchanged" "increased" "decreased"
- * "+ V" "- V" (by exactly V; integers wrap round, so 250 to 4 is "+ 10" for a u8). NaN is never
- * equal, -0.0 equals 0.0; bytes ("DE AD BE EF") know =, !=, changed and unchanged.
- */
-typedef struct ms_values ms_values;
-
-struct ms_values_options {
-	const char *type;    /* i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bytes, or as bytes:16 */
-	size_t align;	     /* of the values' addresses; 0: the type's size, 1 for bytes */
-	double tolerance;    /* floating point: what differs by no more is equal */
-	bool zstd;	     /* compress what is kept, where it helps */
-	const char *session; /* keep matches in this file, replaced by each scan, not in memory */
-};
-
-struct ms_values_info {
-	const char *type;
-	size_t value_size, align;
-	double tolerance;
-	uint64_t count;	     /* matches */
-	uint64_t lost;	     /* by the last scan: their memory could not be read any more */
-	uint64_t bytes_kept; /* at most 1.15 for each byte that a first scan read */
-	bool begun;	     /* there was a first scan, of this process: */
-	uint32_t pid;
-	uint64_t start_id;
-	const char *exe; /* NULL where unknown */
-};
-
-MS_API int ms_values_new(const struct ms_values_options *options, ms_values **ret_values);
-MS_API int ms_values_load(const char *session, ms_values **ret_values);
-MS_API int ms_values_save(const ms_values *values, const char *path);
-MS_API void ms_values_free(ms_values *values);
-MS_API void ms_values_info(const ms_values *values, struct ms_values_info *ret_info);
-
-/* Condition NULL: any value. The coverage lives until the next scan. The target is not stopped. */
-MS_API int ms_values_first(ms_values *values, ms_source *source, const char *condition,
-	const ms_filter *filter, const struct ms_job *job, struct ms_coverage *ret_coverage);
-
-/* One that fails, is cancelled or runs out of time changes nothing. */
-MS_API int ms_values_next(ms_values *values, ms_source *source, const char *condition,
-	const struct ms_job *job, struct ms_coverage *ret_coverage);
-
-/* Back to before the last next scan, one step; a session keeps that in a file "NAME.undo". */
-MS_API int ms_values_undo(ms_values *values);
-
-/* Hands a record a match to the sink (its value now and at the last scan), up to job->hits_max. */
-MS_API int ms_values_list(const ms_values *values, ms_source *source, const struct ms_job *job,
-	const struct ms_sink *sink, uint64_t *ret_count);
-MS_API extern const struct ms_schema ms_schema_value;
 
 #ifdef __cplusplus
 }

@@ -45,16 +45,16 @@ only engine "$core|find/[^/]*|engine/[^/]*" > "$found"
 rule "engine includes core, base and find"
 only export "$core|export/[^/]*" > "$found"
 rule "export includes core, base and export"
-only track "$core|track/[^/]*" > "$found"
-rule "track includes core, base and track"
+only track "$core|track/[^/]*|memsift_track\.h" > "$found"
+rule "track includes core, base, track and its public header"
 only detect "$core|detect/[^/]*" > "$found"
 rule "detect includes core, base and detect"
 
 # The cli knows the library as any other program does.
-only cli 'memsift\.h|cli/[^/]*' | while read -r file header; do
+only cli 'memsift(_track)?\.h|cli/[^/]*' | while read -r file header; do
 	[ -f "src/cli/$header" ] || echo "$file $header"
 done > "$found"
-rule "cli includes memsift.h and its own headers"
+rule "cli includes the public headers and its own"
 
 # The lists of backends and of engines are for one file of the core each.
 includes src | grep ' backend/backends\.h$' | grep -Ev '^src/(core/host\.c|backend/[^ ]*) ' > "$found"
@@ -83,14 +83,14 @@ rule "an exporter knows no other exporter"
 
 # Which operating system it is, is for base/os* and the build.
 grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*(__linux__|__unix__|_WIN32|_WIN64|__APPLE__|__MACH__|__FreeBSD__)' \
-	-r src include --include='*.[ch]' | grep -Ev '^(src/base/os|include/memsift\.h)' > "$found"
+	-r src include --include='*.[ch]' | grep -Ev '^(src/base/os|include/memsift(_track)?\.h)' > "$found"
 rule "operating systems are told apart in base/os* only"
 
 # Sizes.
 find src tests fuzz bench -name '*.[ch]' -type f -exec wc -l {} \; | awk '$1 > 1000 { print $2, $1 }' > "$found"
 rule "no file is longer than 1,000 lines"
-wc -l include/memsift.h | awk '$1 > 700 { print $2, $1 }' > "$found"
-rule "memsift.h is no longer than 700 lines"
+find include -name '*.h' -exec wc -l {} \; | awk '$1 > 700 { print $2, $1 }' > "$found"
+rule "no public header is longer than 700 lines"
 
 find src include tests fuzz bench -type f \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.sh' \
 	-o -name '*.py' -o -name meson.build \) -exec sh -c '

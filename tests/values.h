@@ -3,7 +3,7 @@
 #ifndef MS_TESTS_VALUES_H
 #define MS_TESTS_VALUES_H
 
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include "core/host.h"
 #include "tests/test.h"

@@ -5,6 +5,8 @@
 
 #include "cli.h"
 
+#include "memsift_track.h"
+
 struct scanning {
 	const struct options *options;
 	struct output *output;

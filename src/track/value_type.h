@@ -6,7 +6,7 @@
 #ifndef MS_TRACK_VALUE_TYPE_H
 #define MS_TRACK_VALUE_TYPE_H
 
-#include "memsift.h"
+#include "memsift_track.h"
 
 enum {
 	VALUE_SIZE_MAX = 256, /* of a byte array */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* memsift.h alone, first and twice, in strict C11; and the library links and answers. */
-#include "memsift.h"
+/* memsift_track.h, and memsift.h by it, alone, first and twice, in strict C11; and the library links and answers. */
+#include "memsift_track.h"
 
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * each scan every match must be just what an oracle says that keeps them in a plain list. The
  * oracle compares numbers as 128-bit integers or long doubles, one at a time.
  */
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include "tests/test.h"
 

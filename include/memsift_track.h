@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memsift, second part: what looks at the same memory more than once.
+ *
+ * A value scan narrows down, scan by scan, where a program keeps a value. It needs a source and a
+ * job of memsift.h, and every rule of that header's introduction holds here, too.
+ */
+#ifndef MEMSIFT_TRACK_H
+#define MEMSIFT_TRACK_H
+
+#include "memsift.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Value scans -------------------------------------------------------------------- */
+
+/*
+ * Finds where a program keeps a value: a first scan for what is known of it, then further ones
+ * that keep the matches of which something else holds. Conditions: "= V" "!= V" "> V" "< V"
+ * ">= V" "<= V" "A..B", and against the last scan "changed" "unchanged" "increased" "decreased"
+ * "+ V" "- V" (by exactly V; integers wrap round, so 250 to 4 is "+ 10" for a u8). NaN is never
+ * equal, -0.0 equals 0.0; bytes ("DE AD BE EF") know =, !=, changed and unchanged.
+ */
+typedef struct ms_values ms_values;
+
+struct ms_values_options {
+	const char *type;    /* i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 bytes, or as bytes:16 */
+	size_t align;	     /* of the values' addresses; 0: the type's size, 1 for bytes */
+	double tolerance;    /* floating point: what differs by no more is equal */
+	bool zstd;	     /* compress what is kept, where it helps */
+	const char *session; /* keep matches in this file, replaced by each scan, not in memory */
+};
+
+struct ms_values_info {
+	const char *type;
+	size_t value_size, align;
+	double tolerance;
+	uint64_t count;	     /* matches */
+	uint64_t lost;	     /* by the last scan: their memory could not be read any more */
+	uint64_t bytes_kept; /* at most 1.15 for each byte that a first scan read */
+	bool begun;	     /* there was a first scan, of this process: */
+	uint32_t pid;
+	uint64_t start_id;
+	const char *exe; /* NULL where unknown */
+};
+
+MS_API int ms_values_new(const struct ms_values_options *options, ms_values **ret_values);
+MS_API int ms_values_load(const char *session, ms_values **ret_values);
+MS_API int ms_values_save(const ms_values *values, const char *path);
+MS_API void ms_values_free(ms_values *values);
+MS_API void ms_values_info(const ms_values *values, struct ms_values_info *ret_info);
+
+/* Condition NULL: any value. The coverage lives until the next scan. The target is not stopped. */
+MS_API int ms_values_first(ms_values *values, ms_source *source, const char *condition,
+	const ms_filter *filter, const struct ms_job *job, struct ms_coverage *ret_coverage);
+
+/* One that fails, is cancelled or runs out of time changes nothing. */
+MS_API int ms_values_next(ms_values *values, ms_source *source, const char *condition,
+	const struct ms_job *job, struct ms_coverage *ret_coverage);
+
+/* Back to before the last next scan, one step; a session keeps that in a file "NAME.undo". */
+MS_API int ms_values_undo(ms_values *values);
+
+/* Hands a record a match to the sink (its value now and at the last scan), up to job->hits_max. */
+MS_API int ms_values_list(const ms_values *values, ms_source *source, const struct ms_job *job,
+	const struct ms_sink *sink, uint64_t *ret_count);
+MS_API extern const struct ms_schema ms_schema_value;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

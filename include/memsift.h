@@ -155,6 +155,7 @@ struct ms_selection {
 	bool all;	      /* every process, except system ones... */
 	bool include_system;  /* ...unless this is set */
 	bool tree;	      /* descendants of what was selected, too */
+	bool brief;	      /* quicker: exe, cmdline and arch may stay NULL */
 	/* Called for each pid or name that matched nothing; may be NULL. */
 	void (*missing)(void *ctx, const char *what);
 	void *ctx;

@@ -405,13 +405,15 @@ static bool in_service_group(struct lister *lister, int dir, bool *ret_placed)
 	return service;
 }
 
-static bool is_daemon(const struct linux_stat *stat, const struct ms_process *process)
+static bool is_daemon(
+	struct lister *lister, int dir, const struct linux_stat *stat, struct ms_process *process)
 {
 	static const char *const folders[] = {
 		"/usr/sbin/", "/sbin/", "/usr/lib/systemd/", "/lib/systemd/"};
 
-	if (stat->terminal || stat->session != stat->pid || stat->ppid != 1 ||
-		process->uid >= 1000 || !process->exe)
+	if (stat->terminal || stat->session != stat->pid || stat->ppid != 1 || process->uid >= 1000)
+		return false;
+	if ((!process->exe && !exe_of(lister, dir, process)) || !process->exe)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		if (starts_with(process->exe, folders[i]))
@@ -419,8 +421,8 @@ static bool is_daemon(const struct linux_stat *stat, const struct ms_process *pr
 	return false;
 }
 
-static bool is_system(struct lister *lister, int dir, const struct linux_stat *stat,
-	const struct ms_process *process)
+static bool is_system(
+	struct lister *lister, int dir, const struct linux_stat *stat, struct ms_process *process)
 {
 	bool placed = false;
 
@@ -428,7 +430,7 @@ static bool is_system(struct lister *lister, int dir, const struct linux_stat *s
 		return true;
 	if (lister->systemd && in_service_group(lister, dir, &placed))
 		return true;
-	return !placed && is_daemon(stat, process);
+	return !placed && is_daemon(lister, dir, stat, process);
 }
 
 /* ---- The list -------------------------------------------------------------------------- */
@@ -513,7 +515,8 @@ static int add_from_folder(struct lister *lister, int dir, uint32_t pid, uint32_
 	process.started = started_at(lister, stat.start_ticks);
 	process.rss = stat.rss_pages * lister->page_size;
 	process.name = arena_copy(&lister->out->strings, stat.name, stat.name_size);
-	if (!process.name || (!stat.kernel && !fill_program(lister, dir, &stat, &process)))
+	if (!process.name || (!stat.kernel && !lister->out->brief &&
+				     !fill_program(lister, dir, &stat, &process)))
 		return err_nomem();
 	process.system = is_system(lister, dir, &stat, &process);
 	return vec_push(&lister->out->items, process) ? 0 : err_nomem();

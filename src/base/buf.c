@@ -60,6 +60,25 @@ void buf_format(struct buf *buf, const char *format, ...)
 	va_end(args);
 }
 
+void buf_number(struct buf *buf, uint64_t value, unsigned base)
+{
+	char text[20], *at = text + sizeof(text);
+
+	do
+		*--at = "0123456789abcdef"[value % base];
+	while ((value /= base));
+	buf_add(buf, at, (size_t)(text + sizeof(text) - at));
+}
+
+void buf_fill(struct buf *buf, char c, size_t count)
+{
+	if (!reserve(buf, count))
+		return;
+	memset(buf->data + buf->size, c, count);
+	buf->size += count;
+	buf->data[buf->size] = '\0';
+}
+
 void buf_hex(struct buf *buf, const void *data, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -125,12 +144,28 @@ static bool utf8_unsafe(const unsigned char *data, size_t length)
 	return false;
 }
 
+/* How many characters stand for themselves. */
+static size_t plain_length(const unsigned char *bytes, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && bytes[length] >= ' ' && bytes[length] < 0x7f &&
+		bytes[length] != '\\')
+		length++;
+	return length;
+}
+
 void buf_printable(struct buf *buf, const void *data, size_t size)
 {
 	const unsigned char *bytes = data;
 	size_t length;
 
 	for (size_t i = 0; i < size; i += length) {
+		length = plain_length(bytes + i, size - i);
+		if (length) {
+			buf_add(buf, bytes + i, length);
+			continue;
+		}
 		length = utf8_length(bytes + i, size - i);
 		if (length == 1 && bytes[i] == '\n')
 			buf_text(buf, "\\n");
@@ -138,8 +173,6 @@ void buf_printable(struct buf *buf, const void *data, size_t size)
 			buf_text(buf, "\\t");
 		else if (length == 1 && bytes[i] == '\\')
 			buf_text(buf, "\\\\");
-		else if (length == 1 && bytes[i] >= ' ' && bytes[i] != 0x7f)
-			buf_char(buf, (char)bytes[i]);
 		else if (length > 1 && !utf8_unsafe(bytes + i, length))
 			buf_add(buf, bytes + i, length);
 		else {

@@ -19,6 +19,12 @@ void buf_text(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char c);
 void buf_format(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends a number in base 10 or 16 (lower case). */
+void buf_number(struct buf *buf, uint64_t value, unsigned base);
+
+/* Appends a character count times. */
+void buf_fill(struct buf *buf, char c, size_t count);
+
 /* Appends lower-case hex. */
 void buf_hex(struct buf *buf, const void *data, size_t size);
 

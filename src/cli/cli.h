@@ -41,6 +41,7 @@ struct options {
 	/* targets */
 	const char *from, *pids, *names, *exclude, *user;
 	bool all, tree, include_system;
+	bool brief; /* set by commands that need little of the processes themselves */
 	ms_filter *filter;
 
 	/* limits */

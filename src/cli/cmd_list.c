@@ -17,6 +17,7 @@ struct lister {
 	int (*fetch)(ms_source *source, const void **ret_list, size_t *ret_count);
 	int (*print)(struct output *output, const struct options *options,
 		const struct ms_process *process, const void *list, size_t count);
+	bool brief; /* little of the process itself is shown */
 };
 
 /* A process looked into. */
@@ -34,7 +35,8 @@ struct fetching {
 	const struct lister *lister;
 	struct look *looks;
 	pthread_mutex_t lock; /* guards what follows, and `ready` of each look */
-	pthread_cond_t changed;
+	pthread_cond_t ready; /* the look that is printed next */
+	pthread_cond_t room;  /* to look further ahead */
 	size_t next, printed;
 	bool stop;
 };
@@ -124,7 +126,7 @@ static void *fetch_main(void *ctx)
 		size_t index = fetching->next;
 
 		if (index >= fetching->printed + AHEAD) {
-			pthread_cond_wait(&fetching->changed, &fetching->lock);
+			pthread_cond_wait(&fetching->room, &fetching->lock);
 			continue;
 		}
 		fetching->next++;
@@ -132,7 +134,8 @@ static void *fetch_main(void *ctx)
 		look_into(fetching, index);
 		pthread_mutex_lock(&fetching->lock);
 		fetching->looks[index].ready = true;
-		pthread_cond_broadcast(&fetching->changed);
+		if (index == fetching->printed)
+			pthread_cond_signal(&fetching->ready);
 	}
 	pthread_mutex_unlock(&fetching->lock);
 	return NULL;
@@ -145,11 +148,11 @@ static struct look take_look(struct fetching *fetching, size_t index)
 
 	pthread_mutex_lock(&fetching->lock);
 	while (!fetching->looks[index].ready)
-		pthread_cond_wait(&fetching->changed, &fetching->lock);
+		pthread_cond_wait(&fetching->ready, &fetching->lock);
 	look = fetching->looks[index];
 	fetching->looks[index] = (struct look){0};
 	fetching->printed = index + 1;
-	pthread_cond_broadcast(&fetching->changed);
+	pthread_cond_signal(&fetching->room);
 	pthread_mutex_unlock(&fetching->lock);
 	return look;
 }
@@ -214,7 +217,7 @@ static bool list_looks(struct output *output, const struct options *options,
 	}
 	pthread_mutex_lock(&fetching->lock);
 	fetching->stop = true;
-	pthread_cond_broadcast(&fetching->changed);
+	pthread_cond_broadcast(&fetching->room);
 	pthread_mutex_unlock(&fetching->lock);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
@@ -229,12 +232,14 @@ static bool list_group(struct output *output, const struct options *options,
 
 	fetching.looks = calloc(group->count + 1, sizeof(*fetching.looks));
 	pthread_mutex_init(&fetching.lock, NULL);
-	pthread_cond_init(&fetching.changed, NULL);
+	pthread_cond_init(&fetching.ready, NULL);
+	pthread_cond_init(&fetching.room, NULL);
 	if (fetching.looks)
 		good = list_looks(output, options, &fetching, summary);
 	for (size_t i = 0; fetching.looks && i < group->count; i++)
 		look_done(&fetching.looks[i]);
-	pthread_cond_destroy(&fetching.changed);
+	pthread_cond_destroy(&fetching.room);
+	pthread_cond_destroy(&fetching.ready);
 	pthread_mutex_destroy(&fetching.lock);
 	free(fetching.looks);
 	return good;
@@ -245,7 +250,10 @@ static int list_all(struct options *options, const struct lister *lister)
 	struct summary summary = {0};
 	struct targets targets;
 	struct output output;
-	int status = targets_open(options, &targets);
+	int status;
+
+	options->brief = lister->brief;
+	status = targets_open(options, &targets);
 
 	if (status != STATUS_DONE)
 		return status;
@@ -277,7 +285,7 @@ int cmd_ps(struct options *options)
 
 int cmd_regions(struct options *options)
 {
-	static const struct lister lister = {fetch_regions, print_regions};
+	static const struct lister lister = {fetch_regions, print_regions, .brief = true};
 
 	return list_all(options, &lister);
 }

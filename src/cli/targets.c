@@ -125,6 +125,7 @@ static int open_main(const struct options *options, const struct words *words, m
 		.all = options->all || !any,
 		.include_system = options->include_system || !ms_host_is_local(host),
 		.tree = options->tree,
+		.brief = options->brief,
 		.missing = missing,
 		.ctx = targets,
 	};

@@ -127,7 +127,13 @@ static int process_order(const void *a, const void *b)
 
 int ms_host_processes(ms_host *host, const struct ms_process **ret_list, size_t *ret_count)
 {
-	struct process_list list = {0};
+	return host_processes(host, false, ret_list, ret_count);
+}
+
+int host_processes(
+	struct ms_host *host, bool brief, const struct ms_process **ret_list, size_t *ret_count)
+{
+	struct process_list list = {.brief = brief};
 	int r = host->ops->processes(host, &list);
 
 	if (r < 0) {

@@ -19,6 +19,7 @@
 struct process_list {
 	VEC(struct ms_process) items;
 	struct arena strings;
+	bool brief; /* asked for: exe, cmdline and arch may stay NULL where they take long */
 };
 
 struct region_list {
@@ -151,7 +152,7 @@ struct ms_source {
 	bool regions_known;
 	struct module_list modules;
 	struct thread_list threads;
-	struct arena kept; /* what the last dump's coverage points to */
+	struct arena kept;	/* what the last dump's coverage points to */
 	pthread_mutex_t relist; /* held around ops->regions() while a scan runs */
 	bool paused;
 };
@@ -175,6 +176,10 @@ int source_refresh(struct ms_source *src);
 bool process_copy(struct ms_process *to, const struct ms_process *from, struct arena *strings);
 
 /* What a backend's host without processes of its own uses for its only one. */
+/* Lists the host's processes; brief: as process_list has it. */
+int host_processes(
+	struct ms_host *host, bool brief, const struct ms_process **ret_list, size_t *ret_count);
+
 bool process_list_add(struct process_list *list, const struct ms_process *process);
 
 /* Fills the list from ELF images found in the regions; the fallback for ops->modules. */

@@ -113,7 +113,8 @@ static int pick_list(struct picks *picks, const char *list, pick_fn *pick, bool 
 	while ((member = strsep(&rest, ","))) {
 		size_t matched = 0;
 		int r = *member ? pick(picks, member, value, &matched)
-				: err_set(MS_ERR_ARGUMENT, "\"%s\": a member of the list is empty", list);
+				: err_set(MS_ERR_ARGUMENT, "\"%s\": a member of the list is empty",
+					  list);
 
 		if (r < 0)
 			return r;
@@ -202,7 +203,9 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 {
 	struct picks picks = {0};
 	AUTO_FREE bool *picked = NULL;
-	int r = ms_host_processes(host, &picks.list, &picks.count);
+	/* A name may be that of the program. */
+	bool brief = selection->brief && !selection->names && !selection->exclude;
+	int r = host_processes(host, brief, &picks.list, &picks.count);
 
 	if (r < 0)
 		return r;

@@ -32,17 +32,19 @@ void text_size(struct buf *out, uint64_t size)
 	uint64_t tenths;
 
 	if (size < 1024) {
-		buf_format(out, "%uB", (unsigned)size);
+		buf_number(out, size, 10);
+		buf_char(out, 'B');
 		return;
 	}
 	while (unit + 2 < sizeof(units) && size >> (10 * (unit + 2)))
 		unit++;
 	tenths = ((size >> (10 * unit)) * 10 + 512) >> 10;
-	if (tenths < 1000)
-		buf_format(out, "%u.%u%c", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
-			units[unit]);
-	else
-		buf_format(out, "%u%c", (unsigned)((tenths + 5) / 10), units[unit]);
+	buf_number(out, tenths < 1000 ? tenths / 10 : (tenths + 5) / 10, 10);
+	if (tenths < 1000) {
+		buf_char(out, '.');
+		buf_number(out, tenths % 10, 10);
+	}
+	buf_char(out, units[unit]);
 }
 
 void text_count(struct buf *out, uint64_t count, const char *noun)

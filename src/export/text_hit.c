@@ -228,7 +228,8 @@ static size_t plain_length(const uint8_t *data, size_t size)
 	const uint64_t ones = UINT64_C(0x0101010101010101);
 	size_t length = 0;
 
-	/* Eight bytes none of which is below 0x20 or above 0x7e have no high bit in any of these. */
+	/* Eight bytes none of which is below 0x20 or above 0x7e have no high bit in any of these.
+	 */
 	for (; length + 8 <= size; length += 8) {
 		uint64_t bytes = load_u64(data + length, false);
 

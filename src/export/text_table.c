@@ -142,10 +142,11 @@ static void cell_number(
 		return;
 	if (column->shape == SHAPE_SIZE)
 		text_size(out, value->v.u);
-	else if (column->shape == SHAPE_RANGE)
-		buf_format(out, "%llx-%llx", (unsigned long long)value->v.u,
-			(unsigned long long)(end ? end->v.u : value->v.u));
-	else
+	else if (column->shape == SHAPE_RANGE) {
+		buf_number(out, value->v.u, 16);
+		buf_char(out, '-');
+		buf_number(out, end ? end->v.u : value->v.u, 16);
+	} else
 		value_bare(out, type, value);
 }
 
@@ -183,12 +184,12 @@ static void cell_put(struct buf *out, const struct buf *text, int width, const c
 	int gap = abs(width) - text_width(text);
 
 	if (width > 0 && gap > 0)
-		buf_format(out, "%*s", gap, "");
+		buf_fill(out, ' ', (size_t)gap);
 	buf_text(out, colour);
 	buf_add(out, text->data, text->size);
 	buf_text(out, *colour ? TEXT_PLAIN : "");
 	if (width < 0 && gap > 0)
-		buf_format(out, "%*s", gap, "");
+		buf_fill(out, ' ', (size_t)gap);
 }
 
 static void line_end(struct buf *out, size_t start)

@@ -93,10 +93,11 @@ void value_bare(struct buf *out, enum ms_type type, const struct ms_value *value
 		return;
 	switch (type) {
 	case MS_TYPE_U64:
-		buf_format(out, "%llu", (unsigned long long)value->v.u);
+		buf_number(out, value->v.u, 10);
 		break;
 	case MS_TYPE_ADDRESS:
-		buf_format(out, "0x%llx", (unsigned long long)value->v.u);
+		buf_add(out, "0x", 2);
+		buf_number(out, value->v.u, 16);
 		break;
 	case MS_TYPE_BOOL:
 		buf_text(out, value->v.u ? "true" : "false");

@@ -160,6 +160,29 @@ static void test_list(void)
 	check(self && puppet);
 }
 
+/* A brief list has the same processes with the same names, and is silent of their programs. */
+static void test_brief(void)
+{
+	struct process_list brief = {.brief = true};
+	const struct ms_process *whole, *seen = NULL;
+	pid_t pid;
+
+	begin();
+	pid = start(wait_for_ever);
+	whole = listed(pid);
+	check_ok(linux_processes(&brief));
+	for (size_t i = 0; i < brief.items.count; i++)
+		if (brief.items.data[i].pid == (uint32_t)pid)
+			seen = &brief.items.data[i];
+	check(seen && !seen->cmdline && !seen->arch);
+	check_text(seen->name, whole->name);
+	check_text(seen->user, whole->user);
+	check_u64(seen->start_id, whole->start_id);
+	check(seen->system == whole->system);
+	free(brief.items.data);
+	arena_done(&brief.strings);
+}
+
 static void test_no_such_process(void)
 {
 	char expected[64];
@@ -378,6 +401,7 @@ static const struct test tests[] = {
 	{"process: fields", test_fields},
 	{"process: users", test_user_names},
 	{"process: list", test_list},
+	{"process: brief list", test_brief},
 	{"process: none", test_no_such_process},
 	{"process: zombie", test_zombie},
 	{"program: deleted", test_deleted},

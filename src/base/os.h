@@ -13,16 +13,10 @@
 /* A clock that only moves forward. */
 uint64_t os_clock_ns(void);
 
-/* Seconds since 1970, UTC. */
-int64_t os_time(void);
-
 /* Cores this process may run on, at least 1. */
 unsigned os_core_count(void);
 
 size_t os_page_size(void);
-
-/* Writes "20260131T235959Z" and a NUL. */
-void os_time_compact(int64_t time, char ret_text[17]);
 
 /* Writes "2026-01-31T23:59:59Z" and a NUL; "" for a time that no calendar holds. */
 void os_time_iso(int64_t time, char ret_text[32]);

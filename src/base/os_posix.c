@@ -21,11 +21,6 @@ uint64_t os_clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-int64_t os_time(void)
-{
-	return (int64_t)time(NULL);
-}
-
 unsigned os_core_count(void)
 {
 	long count = sysconf(_SC_NPROCESSORS_ONLN);
@@ -46,24 +41,14 @@ size_t os_page_size(void)
 	return size > 0 ? (size_t)size : 4096;
 }
 
-static void time_text(int64_t when, const char *format, char *ret_text, size_t size)
+void os_time_iso(int64_t when, char ret_text[32])
 {
 	struct tm parts;
 	time_t seconds = (time_t)when;
 
 	if (!gmtime_r(&seconds, &parts) || parts.tm_year < 0 || parts.tm_year > 8099 ||
-		!strftime(ret_text, size, format, &parts))
+		!strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts))
 		ret_text[0] = '\0';
-}
-
-void os_time_compact(int64_t when, char ret_text[17])
-{
-	time_text(when, "%Y%m%dT%H%M%SZ", ret_text, 17);
-}
-
-void os_time_iso(int64_t when, char ret_text[32])
-{
-	time_text(when, "%Y-%m-%dT%H:%M:%SZ", ret_text, 32);
 }
 
 void ms_machine_name(char *ret_name, size_t size)
@@ -100,7 +85,8 @@ int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size)
 		return err_set(MS_ERR_ARGUMENT, "%s is a folder, not a file", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(MS_ERR_ARGUMENT,
-			"%s is a device, pipe or socket, not a regular file; copy it to a file first",
+			"%s is a device, pipe or socket, not a regular file; copy it to a file "
+			"first",
 			path);
 	*ret_size = (uint64_t)st.st_size;
 	*ret_fd = take_fd(&fd);

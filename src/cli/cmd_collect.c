@@ -442,7 +442,7 @@ static int part_parse(const char *text, struct part *ret_part)
 	const char *colon = strchr(text, ':');
 	char number[24] = "";
 
-	if (colon && (size_t)(colon - text) < sizeof(number))
+	if (colon && strchr(colon + 1, ':') && (size_t)(colon - text) < sizeof(number))
 		memcpy(number, text, (size_t)(colon - text));
 	if (!*number || ms_parse_number("--dump-memory-region", number, &ret_part->pid) < 0) {
 		complain("--dump-memory-region %s: a part of memory is written PID:ADDRESS:SIZE",

@@ -10,8 +10,13 @@ int cmd_doctor(struct options *options)
 	struct output output;
 	ms_host *host;
 	size_t count;
-	int r = ms_host_open(NULL, &host), status;
+	int r, status;
 
+	if (options->operand_count) {
+		complain("doctor: it looks at this machine and takes no target");
+		return STATUS_USAGE;
+	}
+	r = ms_host_open(NULL, &host);
 	if (r == 0 && (r = ms_host_check(host, &checks, &count)) < 0)
 		ms_host_free(host);
 	if (r < 0)

@@ -38,8 +38,8 @@ static int hex_dump(struct output *output, uint64_t address, const uint8_t *data
 
 static int data_record(const struct reading *reading, const uint8_t *data, size_t size)
 {
-	static const struct ms_column columns[] = {{"pid", MS_TYPE_U64}, {"address", MS_TYPE_ADDRESS},
-		{"size", MS_TYPE_U64}, {"bytes", MS_TYPE_BYTES}};
+	static const struct ms_column columns[] = {{"pid", MS_TYPE_U64},
+		{"address", MS_TYPE_ADDRESS}, {"size", MS_TYPE_U64}, {"bytes", MS_TYPE_BYTES}};
 	static const struct ms_schema schema = {"data", 4, columns};
 	const struct ms_value values[] = {number_value(ms_source_process(reading->source)->pid),
 		address_value(reading->address), number_value(size),
@@ -77,14 +77,16 @@ static int show_gap(struct reading *reading, const struct ms_gap *gap, uint64_t 
 	const struct ms_value values[] = {address_value(reading->address),
 		address_value(reading->address + size), text_value(ms_state_name(gap->state))};
 	bool absent = gap->state == MS_STATE_ABSENT;
+	/* A guard page never holds data: nothing is missing, unless bytes must take its place. */
+	bool guard = gap->state == MS_STATE_GUARD && !reading->options->raw;
 	const char *what = gap->state == MS_STATE_VANISHED ? "nothing is mapped here"
-			   : absent ? "never touched: reads as zeros"
-				    : ms_state_name(gap->state);
+			   : absent			   ? "never touched: reads as zeros"
+							   : ms_state_name(gap->state);
 	char line[128];
 	int length;
 
 	if (!absent) {
-		reading->summary->partial = true;
+		reading->summary->partial |= !guard;
 		complain("0x%llx-0x%llx cannot be read: %s", (unsigned long long)reading->address,
 			(unsigned long long)(reading->address + size), what);
 	}
@@ -159,7 +161,8 @@ static int operands_parse(struct options *options, struct reading *reading)
 	int named = options->pids || options->names || options->from ? 2 : 3;
 
 	if (options->operand_count != named && options->operand_count != 3) {
-		complain("read: wanted are TARGET ADDRESS SIZE, such as `memsift read 1234 0x7ffc0000 256`");
+		complain("read: wanted are TARGET ADDRESS SIZE, such as `memsift read 1234 "
+			 "0x7ffc0000 256`");
 		return STATUS_USAGE;
 	}
 	options->operand_count -= 2;

@@ -157,15 +157,16 @@ const struct option_row option_rows[] = {
 
 	{"type", 0, "T", "i8 to i64, u8 to u64, f32, f64 or bytes (default i32)", GROUP_SCAN,
 		set_text, FIELD(type)},
-	{"value", 0, "V", "first scan for this value, or for a comparison such as '> 5'", GROUP_SCAN,
-		set_text, FIELD(value)},
-	{"range", 0, "A..B", "first scan for values from A to B", GROUP_SCAN, set_text, FIELD(range)},
+	{"value", 0, "V", "first scan for this value, or for a comparison such as '> 5'",
+		GROUP_SCAN, set_text, FIELD(value)},
+	{"range", 0, "A..B", "first scan for values from A to B", GROUP_SCAN, set_text,
+		FIELD(range)},
 	{"unknown", 0, NULL, "first scan for any value", GROUP_SCAN, set_flag, FIELD(unknown)},
 	{"next", 0, "CONDITION", "keep the matches for which this holds now", GROUP_SCAN, set_text,
 		FIELD(next)},
 	{"undo", 0, NULL, "back to before the last --next", GROUP_SCAN, set_flag, FIELD(undo)},
-	{"list", 0, NULL, "list the matches, with their values now and at the last scan", GROUP_SCAN,
-		set_flag, FIELD(list)},
+	{"list", 0, NULL, "list the matches, with their values now and at the last scan",
+		GROUP_SCAN, set_flag, FIELD(list)},
 	{"count", 0, NULL, "tell how many matches there are", GROUP_SCAN, set_flag, FIELD(count)},
 	{"unaligned", 0, NULL, "values at any address, not only at multiples of their size",
 		GROUP_SCAN, set_flag, FIELD(unaligned)},
@@ -178,11 +179,12 @@ const struct option_row option_rows[] = {
 
 	{"as", 0, "FORMAT", "core (default) or raw: a file for each stretch, address in its name",
 		GROUP_DUMP, set_text, FIELD(as)},
-	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw", GROUP_DUMP,
-		add_region, 0},
+	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw",
+		GROUP_DUMP, add_region, 0},
 	{"compress", 0, "zstd", "compress the dump or the session",
 		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN, set_text, FIELD(compress)},
-	{"pause", 0, "MODE", "none (default), or freeze: stop the target meanwhile, and keep registers",
+	{"pause", 0, "MODE",
+		"none (default), or freeze: stop the target meanwhile, and keep registers",
 		GROUP_DUMP | GROUP_COLLECT, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
@@ -196,22 +198,23 @@ const struct option_row option_rows[] = {
 		GROUP_LIMIT, set_time, FIELD(timeout_ns)},
 	{"max-memory-size", 0, "SIZE", "read at most so much in all (in MB, or with K, M, G)",
 		GROUP_LIMIT, set_size, FIELD(bytes_max)},
-	{"max-process-size", 0, "SIZE", "read at most so much of one process", GROUP_LIMIT, set_size,
-		FIELD(process_bytes_max)},
+	{"max-process-size", 0, "SIZE", "read at most so much of one process", GROUP_LIMIT,
+		set_size, FIELD(process_bytes_max)},
 	{"max-hits", 0, "N", "end after so many hits", GROUP_LIMIT, set_number, FIELD(hits_max)},
 	{"threads", 0, "N", "threads to use (default: one a core)", GROUP_LIMIT, set_number,
 		FIELD(threads)},
 
 	{"format", 'f', "FORMAT", "text (default), json, ndjson or csv", GROUP_OUTPUT, set_text,
 		FIELD(format)},
-	{"output", 'o', "FILE", "write to a file, or for dump and collect to a folder", GROUP_OUTPUT,
-		set_text, FIELD(output)},
+	{"output", 'o', "FILE", "write to a file, or for dump and collect to a folder",
+		GROUP_OUTPUT, set_text, FIELD(output)},
 	{"force", 0, NULL, "replace files that exist", GROUP_OUTPUT, set_flag, FIELD(force)},
 	{"color", 0, "WHEN", "auto (default), always or never", GROUP_OUTPUT, set_text,
 		FIELD(colour)},
 	{"quiet", 'q', NULL, "no progress and no remarks on stderr", GROUP_OUTPUT, set_flag,
 		FIELD(quiet)},
-	{"as", 0, "FORM", "text (default), man, bash, zsh or fish", GROUP_HELP, set_text, FIELD(as)},
+	{"as", 0, "FORM", "text (default), man, bash, zsh or fish", GROUP_HELP, set_text,
+		FIELD(as)},
 	{"help", 'h', NULL, "show this help", ~0u, give_help, 0},
 };
 
@@ -228,9 +231,9 @@ static size_t getopt_tables(unsigned groups, struct option *longs, char *shorts)
 
 		if (!(row->groups & groups))
 			continue;
-		longs[count++] = (struct option){row->name,
-			row->argument ? required_argument : no_argument, NULL,
-			LETTER_BASE + (int)i};
+		longs[count++] =
+			(struct option){row->name, row->argument ? required_argument : no_argument,
+				NULL, LETTER_BASE + (int)i};
 		if (row->letter)
 			*shorts++ = row->letter;
 		if (row->letter && row->argument)
@@ -256,12 +259,14 @@ static int usage_error(const struct command *command, int code, char **argv)
 	const char *word = argv[optind - 1];
 
 	if (code == ':')
-		complain("%s needs an argument; `memsift help %s` tells which", word, command->name);
+		complain(
+			"%s needs an argument; `memsift help %s` tells which", word, command->name);
 	else if (optopt && optopt < LETTER_BASE)
 		complain("%s: there is no option -%c; `memsift help %s` lists them", command->name,
 			optopt, command->name);
 	else
-		complain("%s: %s is not an option here, or not spelt out; `memsift help %s` lists them",
+		complain("%s: %s is not an option here, or not spelt out; `memsift help %s` lists "
+			 "them",
 			command->name, word, command->name);
 	return STATUS_USAGE;
 }
@@ -323,6 +328,11 @@ int options_parse(struct options *options, const struct command *command, int ar
 			return -1;
 		if (r < 0)
 			return fail(r);
+		if ((row->groups & GROUP_LIMIT) && !*(const uint64_t *)field(options, row))
+			return complain("--%s: 0 makes no sense; leave the option out for the "
+					"default",
+				       row->name),
+			       STATUS_USAGE;
 	}
 	options->operands = argv + optind;
 	options->operand_count = argc - optind;

@@ -44,7 +44,6 @@ struct slot {
 	struct plan *plan;
 	struct coverage coverage;
 	uint64_t handed_out, emitted; /* chunks */
-	uint64_t accounted;	      /* bytes, for progress */
 	struct result *pending;	      /* ascending by number */
 };
 
@@ -298,8 +297,10 @@ static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 	struct result *result = worker->result;
 	const struct ms_span *span = worker->span;
 	size_t context = worker->state->scan->context;
-	struct ms_hit kept = *hit;
+	struct ms_hit kept;
 
+	if (!hit_copy(&kept, hit, &result->bytes))
+		return err_nomem();
 	if (context) {
 		size_t at = (size_t)(hit->address - span->address);
 		size_t back = (size_t)min_u64(context, at + span->before);
@@ -313,18 +314,6 @@ static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 		kept.context_size = size;
 		kept.context_before = back;
 	}
-	if (hit->bytes_size) {
-		kept.bytes = arena_alloc(&result->bytes, hit->bytes_size);
-		if (!kept.bytes)
-			return err_nomem();
-		memcpy((void *)kept.bytes, hit->bytes, hit->bytes_size);
-	}
-	if (hit->text == (const char *)hit->bytes)
-		kept.text = (const char *)kept.bytes;
-	else if (hit->text)
-		kept.text = arena_copy(&result->bytes, hit->text, hit->text_size);
-	if (hit->text && !kept.text)
-		return err_nomem();
 	return push_hit(worker, &kept);
 }
 

@@ -57,7 +57,7 @@ struct reader {
 
 static int wrong(const struct reader *reader, const char *why)
 {
-	return err_set(MS_ERR_FORMAT, "the manifest is wrong at its record %llu: %s",
+	return err_set(MS_ERR_FORMAT, "manifest.json is wrong at its record %llu: %s",
 		(unsigned long long)reader->record, why);
 }
 
@@ -194,7 +194,7 @@ static int read_records(struct reader *reader)
 
 	if (!take_tokens(reader->stream, opening))
 		return err_set(MS_ERR_FORMAT,
-			"this is not a manifest: it does not begin with {\"records\":[");
+			"manifest.json is no manifest: it does not begin with {\"records\":[");
 	c = next_token(reader->stream);
 	while (c != ']') {
 		if (reader->record++)

@@ -145,6 +145,9 @@ test_options_only() {
 		run verify evidence
 		check_status 0
 	}
+	run --dump-memory-region $pid:0x1000
+	check_status 2
+	check_err "PID:ADDRESS:SIZE"
 	# A part of memory names its process.
 	run --dump-memory-region $pid:$at_plain:100 -o part
 	check_status 0

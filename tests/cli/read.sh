@@ -69,6 +69,10 @@ test_guard_page() {
 	check_is "$(grep -c -- '-- 4096 bytes: guard' out)" 1
 	check_is "$(grep -c '|' out)" 1024
 	check_err guard
+	# A guard page is known not to be data, so nothing is missing.
+	check_status 0
+	run read --raw $pid $at_guard 20K
+	check_status 3
 	run read $pid $at_guard 20K -f ndjson
 	check_is "$(record gap reason)" guard
 }

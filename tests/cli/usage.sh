@@ -37,7 +37,9 @@ test_wrong_use() {
 	wrong search 999999999 -t a --context 99999
 	wrong search 999999999 -t a --max-hits -1
 	wrong search 999999999 -t a --threads 1000
+	wrong search 999999999 -t a --threads 0
 	wrong search 999999999 -t a --timeout 10y
+	wrong search 999999999 -t a --max-memory-size 0
 	wrong search 999999999 -t a --max-memory-size 10Q
 	wrong search 999999999 -t a --max-memory-size 99999999999G
 	wrong search 999999999 -t a --max-process-size ''
@@ -56,6 +58,7 @@ test_wrong_use() {
 	wrong read 999999999 0x1000 16Z
 	wrong read 999999999 0x1000 0
 	wrong read 999999999 0xfffffffffffffff0 32
+	wrong doctor 999999999
 	wrong dump 999999999 --as elf
 	wrong dump 999999999 --compress gzip
 	wrong dump 999999999 --pause maybe

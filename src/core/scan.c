@@ -44,6 +44,7 @@ struct slot {
 	struct plan *plan;
 	struct coverage coverage;
 	uint64_t handed_out, emitted; /* chunks */
+	unsigned workers;	      /* whose last chunk was of it */
 	struct result *pending;	      /* ascending by number */
 };
 
@@ -52,7 +53,8 @@ enum stop { STOP_NOT, STOP_HITS, STOP_BYTES, STOP_DEADLINE, STOP_CANCELLED, STOP
 struct run_state {
 	const struct scan *scan;
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* for workers */
+	pthread_cond_t ended;	/* the last worker, for whoever started them */
 	struct slot *slots;
 	size_t first;	    /* the target at the front of the line */
 	size_t next_closed; /* the first target nobody has opened */
@@ -396,6 +398,14 @@ static size_t bytes_left(const struct run_state *state)
 	return max ? (size_t)min_u64(SCAN_CHUNK, max - state->bytes_planned) : SCAN_CHUNK;
 }
 
+static void move_to(struct worker *worker, struct slot *slot)
+{
+	if (worker->slot)
+		worker->slot->workers--;
+	slot->workers++;
+	worker->slot = slot;
+}
+
 /* Cuts the next chunk of an open target; false when it has none left. Locked. */
 static bool take_chunk(struct worker *worker, struct slot *slot)
 {
@@ -404,7 +414,7 @@ static bool take_chunk(struct worker *worker, struct slot *slot)
 		slot->plan, bytes_left(state), state->before, state->after, &worker->chunk);
 
 	if (r == 1) {
-		worker->slot = slot;
+		move_to(worker, slot);
 		worker->result->number = slot->handed_out++;
 		state->bytes_planned += worker->chunk.fresh;
 		return true;
@@ -442,6 +452,62 @@ static void check_limits(struct run_state *state)
 		stop_with(state, STOP_BYTES);
 }
 
+/*
+ * A worker stays with its target while that has chunks, and then takes one that nobody works on:
+ * two that look into the same address space wait for the locks of its page tables. But bytes of
+ * which there are not enough for all go to the targets in order.
+ */
+static bool take_alone(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	struct slot *own = worker->slot;
+
+	if (state->scan->job->bytes_max)
+		return false;
+	if (own && own->state == SLOT_OPEN && !must_wait(state, own) && take_chunk(worker, own))
+		return true;
+	for (size_t i = state->first; i < state->next_closed; i++) {
+		struct slot *slot = &state->slots[i];
+
+		if (slot->state == SLOT_OPEN && !slot->workers && !must_wait(state, slot) &&
+			take_chunk(worker, slot))
+			return true;
+	}
+	return false;
+}
+
+static bool may_open(const struct run_state *state)
+{
+	return state->next_closed < state->scan->target_count &&
+	       state->open_count < 2 * state->threads + 2;
+}
+
+/* Rather a target of one's own than to help with another's. */
+static bool opens_ahead(const struct run_state *state)
+{
+	return state->stop == STOP_NOT && !state->scan->job->bytes_max &&
+	       state->pending_bytes <= PENDING_MAX && may_open(state);
+}
+
+/* Helps with the first target that has chunks left; *ret_waiting: some may have, soon. */
+static bool take_any(struct worker *worker, bool *ret_waiting)
+{
+	struct run_state *state = worker->state;
+
+	for (size_t i = state->first; i < state->next_closed; i++) {
+		struct slot *slot = &state->slots[i];
+
+		if (slot->state == SLOT_OPEN && must_wait(state, slot)) {
+			*ret_waiting = true;
+			return false;
+		}
+		if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
+			return true;
+		*ret_waiting |= slot->state == SLOT_OPENING;
+	}
+	return false;
+}
+
 /* Finds work for a worker; false when there will be no more. Locked. */
 static bool next_chunk(struct worker *worker)
 {
@@ -453,21 +519,17 @@ static bool next_chunk(struct worker *worker)
 		check_limits(state);
 		if (state->stop != STOP_NOT)
 			return false;
-		for (size_t i = state->first; i < state->next_closed; i++) {
-			struct slot *slot = &state->slots[i];
-
-			if (slot->state == SLOT_OPEN && must_wait(state, slot)) {
-				waiting = true;
-				break;
-			}
-			if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
-				return true;
-			waiting |= slot->state == SLOT_OPENING;
+		if (take_alone(worker))
+			return true;
+		if (opens_ahead(state)) {
+			open_next(state);
+			continue;
 		}
+		if (take_any(worker, &waiting))
+			return true;
 		if (state->stop != STOP_NOT)
 			continue;
-		if (!waiting && state->next_closed < state->scan->target_count &&
-			state->open_count < 2 * state->threads + 2)
+		if (!waiting && may_open(state))
 			open_next(state);
 		else if (waiting || state->next_closed < state->scan->target_count)
 			pthread_cond_wait(&state->changed, &state->lock);
@@ -680,6 +742,7 @@ static void *worker_main(void *ctx)
 	}
 	state->running--;
 	pthread_cond_broadcast(&state->changed);
+	pthread_cond_signal(&state->ended);
 	pthread_mutex_unlock(&state->lock);
 	worker_done(&worker);
 	return NULL;
@@ -716,7 +779,7 @@ static void supervise(struct run_state *state)
 		uint64_t now = os_clock_ns(), wake = now + TICK_NS;
 
 		until = (struct timespec){(time_t)(wake / 1000000000), (long)(wake % 1000000000)};
-		pthread_cond_timedwait(&state->changed, &state->lock, &until);
+		pthread_cond_timedwait(&state->ended, &state->lock, &until);
 		if (state->running)
 			check_limits(state);
 		if (now - reported >= 2 * TICK_NS) {
@@ -823,7 +886,8 @@ static void state_init(struct run_state *state, const struct scan *scan)
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&state->changed, &attr);
+	pthread_cond_init(&state->changed, NULL);
+	pthread_cond_init(&state->ended, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -836,6 +900,7 @@ static void state_done(struct run_state *state)
 		state->spare = next;
 	}
 	share_free(state->share);
+	pthread_cond_destroy(&state->ended);
 	pthread_cond_destroy(&state->changed);
 	pthread_mutex_destroy(&state->lock);
 	free(state->slots);

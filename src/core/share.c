@@ -18,8 +18,14 @@ enum {
 	PAGES_MAX = 1024,	      /* pages of a chunk and what lies around it */
 };
 
+/* Random, so that nobody can foresee which chunks would be taken for one another. */
+struct secret {
+	struct share_key seed;
+	uint64_t factors[2][4];
+};
+
 struct share {
-	struct share_key seed; /* nobody can foresee which chunks would be taken for one another */
+	struct secret secret;
 	pthread_mutex_t lock;
 	struct share_entry *buckets[BUCKETS];
 	size_t entries, bytes;
@@ -31,7 +37,7 @@ int share_new(struct share **ret_share)
 
 	if (!share)
 		return err_nomem();
-	if (getrandom(&share->seed, sizeof(share->seed), 0) != sizeof(share->seed)) {
+	if (getrandom(&share->secret, sizeof(share->secret), 0) != sizeof(share->secret)) {
 		free(share);
 		return err_errno(MS_ERR_IO, errno, "cannot get a random number");
 	}
@@ -76,6 +82,20 @@ static void key_add(struct share_key *key, uint64_t value)
 	key->b = mix(key->b + value * 0xff51afd7ed558ccdu) ^ (key->b << 1);
 }
 
+/* A page at one blow: a sum of products with random odd factors, which mix() then spreads. */
+static void key_add_page(
+	struct share_key *key, const struct secret *secret, const struct page_id *id)
+{
+	const uint64_t *f = secret->factors[0], *g = secret->factors[1];
+
+	key->a = mix(key->a ^ (id->kind * (f[0] | 1) + id->object * (f[1] | 1) +
+				      id->index * (f[2] | 1) + id->frame * (f[3] | 1))) +
+		 f[0];
+	key->b = mix(key->b ^ (id->kind * (g[0] | 1) + id->object * (g[1] | 1) +
+				      id->index * (g[2] | 1) + id->frame * (g[3] | 1))) +
+		 g[0];
+}
+
 bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
 	uint64_t period, struct share_key *ret_key)
 {
@@ -85,7 +105,7 @@ bool share_key_make(const struct share *share, struct ms_source *src, const stru
 	uint64_t page = src->page_size;
 	uint64_t base = align_down(first, page), end = align_up(last, page);
 	size_t count = (size_t)((end - base) / page);
-	struct share_key key = share->seed;
+	struct share_key key = share->secret.seed;
 
 	if (!src->ops->identify || count > PAGES_MAX ||
 		src->ops->identify(src, base, count, ids) < 0)
@@ -98,10 +118,7 @@ bool share_key_make(const struct share *share, struct ms_source *src, const stru
 	for (size_t i = 0; i < count; i++) {
 		if (!ids[i].kind)
 			return false;
-		key_add(&key, ids[i].kind);
-		key_add(&key, ids[i].object);
-		key_add(&key, ids[i].index);
-		key_add(&key, ids[i].frame);
+		key_add_page(&key, &share->secret, &ids[i]);
 	}
 	*ret_key = key;
 	return true;

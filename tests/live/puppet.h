@@ -42,23 +42,31 @@ struct puppet {
 
 /* ---- Starting and ending a puppet ------------------------------------------------------- */
 
-static inline void run_puppet(const char *dir, int in, int out, const char *scenarios)
+/* The program: MEMSIFT_PUPPET, or what lies beside the test. */
+static inline char *puppet_path(void)
 {
 	const char *path = getenv("MEMSIFT_PUPPET");
-	char beside[4096] = "", words[512], *argv[32] = {"puppet"};
-	int argc = 1;
+	static char beside[4096];
 
 	if (readlink("/proc/self/exe", beside, sizeof(beside) - 32) > 0)
 		strcpy(strrchr(beside, '/'), "/puppet");
+	return realpath(path ? path : beside, NULL);
+}
+
+static inline void run_puppet(const char *dir, int in, int out, const char *scenarios)
+{
+	char words[512], *argv[32] = {"puppet"};
+	char *program = puppet_path();
+	int argc = 1;
+
 	snprintf(words, sizeof(words), "%s", scenarios);
 	for (char *word = strtok(words, " "); word && argc < 31; word = strtok(NULL, " "))
 		argv[argc++] = word;
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0)
 		_exit(127);
-	path = path ? realpath(path, NULL) : beside;
-	if (!path || chdir(dir) != 0)
+	if (!program || chdir(dir) != 0)
 		_exit(127);
-	execv(path, argv);
+	execv(program, argv);
 	_exit(127);
 }
 

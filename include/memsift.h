@@ -308,6 +308,7 @@ MS_API void ms_filter_free(ms_filter *filter);
  *   memory-regions   stack,heap,code,mapped,other or all
  *   perm             "rw-", "r-x", "rwxp"; ? for either, and a fourth letter p or s
  *   address          "0x1000-0x2000", half open; given again, another range as well
+ *   ignore           the same, but leaves the range out; given again, another one as well
  *   min-size         a size such as 4096, 64K, 1G
  *   max-size         a size
  *   path             a glob over the whole path, or over its last part when it has no slash
@@ -374,7 +375,8 @@ struct ms_sink {
  * schema's columns and borrow from what is passed in.
  */
 MS_API extern const struct ms_schema ms_schema_process, ms_schema_region, ms_schema_module,
-	ms_schema_hit, ms_schema_gap, ms_schema_coverage, ms_schema_error, ms_schema_check;
+	ms_schema_hit, ms_schema_gap, ms_schema_coverage, ms_schema_error, ms_schema_check,
+	ms_schema_change;
 
 enum { MS_COLUMNS_MAX = 32 };
 

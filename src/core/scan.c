@@ -73,12 +73,13 @@ struct run_state {
 
 struct worker {
 	struct run_state *state;
-	struct reader reader;
+	struct reader reader, twin_reader;
 	struct slot *read_slot; /* whose source the reader reads */
 	struct slot *slot;
 	struct chunk chunk;
 	struct result *result;
 	uint8_t *buffer, *data; /* data: where chunk.base is read to */
+	uint8_t *twin_buffer, *twin_data;
 	void *scratch;
 	struct ms_emit emit;
 	struct coverage coverage; /* of the chunk */
@@ -135,17 +136,25 @@ static int hand_out_hits(struct run_state *state, size_t index, struct result *r
 	const struct scan *scan = state->scan;
 	uint64_t left = scan->job->hits_max ? scan->job->hits_max - state->hits : UINT64_MAX;
 	size_t count = (size_t)min_u64(result->hits.count, left);
+	int r = 0;
 
-	for (result->passed_on = 0; result->passed_on < count; result->passed_on++) {
-		int r = scan->hit(scan->ctx, index, state->slots[index].src,
+	for (result->passed_on = 0; result->passed_on < count && r == 0; result->passed_on++)
+		r = scan->hit(scan->ctx, index, state->slots[index].src,
 			&result->hits.data[result->passed_on]);
-
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	result->hits.count = 0;
 	arena_reset(&result->bytes);
-	return 0;
+	return r;
+}
+
+/* What a callback asked for. */
+static void heed(struct run_state *state, int r)
+{
+	if (r < 0)
+		stop_fault(state, r);
+	else if (r == SCAN_ENOUGH)
+		stop_with(state, STOP_HITS);
 }
 
 static void count_hits(struct run_state *state, const struct result *result)
@@ -229,8 +238,7 @@ static void drain(struct run_state *state)
 		r = result ? hand_out_hits(state, state->first, result)
 			   : finish_slot(state, state->first);
 		pthread_mutex_lock(&state->lock);
-		if (r < 0)
-			stop_fault(state, r);
+		heed(state, r);
 		if (result) {
 			count_hits(state, result);
 			slot->emitted++;
@@ -271,8 +279,7 @@ static int hand_out_early(struct worker *worker)
 	r = hand_out_hits(state, (size_t)(worker->slot - state->slots), worker->result);
 	pthread_mutex_lock(&state->lock);
 	state->emitting = false;
-	if (r < 0)
-		stop_fault(state, r);
+	heed(state, r);
 	count_hits(state, worker->result);
 	r = going_on(state) ? 0 : MS_ERR_STOPPED;
 	pthread_cond_broadcast(&state->changed);
@@ -489,6 +496,7 @@ static bool next_chunk(struct worker *worker)
 
 /* ---- Working on a chunk ----------------------------------------------------------------- */
 
+/* A stretch of the chunk that was read, of both sources if there are two, or was not. */
 static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
 {
 	struct worker *worker = ctx;
@@ -509,6 +517,7 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	}
 	span = (struct ms_span){
 		.data = worker->data + (first - chunk->base),
+		.twin = worker->twin_data ? worker->twin_data + (first - chunk->base) : NULL,
 		.size = (size_t)(base + size - first),
 		.fresh = (size_t)(last - first),
 		.before = (size_t)(first - base),
@@ -521,6 +530,18 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	if (r == 0)
 		coverage_add(&worker->coverage, first, last - first, MS_STATE_DATA);
 	return r;
+}
+
+/* A stretch that was read of the first of two sources: on to the second. */
+static int work_twin(void *ctx, uint64_t base, size_t size, enum ms_state state)
+{
+	struct worker *worker = ctx;
+	uint8_t *to = worker->twin_data - worker->chunk.before +
+		      (base - (worker->chunk.base - worker->chunk.before));
+
+	if (state != MS_STATE_DATA)
+		return work_piece(worker, base, size, state);
+	return reader_read(&worker->twin_reader, base, to, size, work_piece, worker);
 }
 
 /* Adds the chunk's account to its target's; locked. */
@@ -581,7 +602,7 @@ static int search_chunk(struct worker *worker)
 	worker->whole = true;
 	return reader_read(&worker->reader, chunk->base - chunk->before,
 		worker->data - chunk->before, chunk->before + chunk->fresh + chunk->after,
-		work_piece, worker);
+		worker->twin_data ? work_twin : work_piece, worker);
 }
 
 /* The same, but looks first whether these pages were searched already. */
@@ -618,6 +639,7 @@ static void work_chunk(struct worker *worker)
 
 	pthread_mutex_lock(&state->lock);
 	slot->coverage.sums.gone |= worker->read_slot == slot && worker->reader.gone;
+	slot->coverage.sums.gone |= worker->twin_reader.gone;
 	done = worker->coverage.sums.read + worker->coverage.sums.absent +
 	       worker->coverage.sums.unreadable + worker->coverage.sums.skipped;
 	/* Stopped in the middle: the rest of the chunk was read but not looked at. */
@@ -646,26 +668,40 @@ static struct result *take_spare(struct run_state *state)
 	return result;
 }
 
+/* Room for a chunk and what lies around it; *ret_data is where the chunk begins. */
+static uint8_t *chunk_room(const struct run_state *state, uint8_t **ret_data)
+{
+	size_t before = (size_t)align_up(state->before, 64);
+	uint8_t *room = malloc(before + SCAN_CHUNK + state->after + 64);
+
+	*ret_data = room ? (uint8_t *)align_up((uintptr_t)room, 64) + before : NULL;
+	return room;
+}
+
 static int worker_init(struct worker *worker, struct run_state *state)
 {
 	const struct ms_engine_ops *ops = state->scan->engine->ops;
-	size_t before = (size_t)align_up(state->before, 64);
+	struct ms_source *twin = state->scan->twin;
 
 	*worker = (struct worker){.state = state, .emit = {keep_hit}};
-	worker->buffer = malloc(before + SCAN_CHUNK + state->after + 64);
+	worker->buffer = chunk_room(state, &worker->data);
+	if (twin)
+		worker->twin_buffer = chunk_room(state, &worker->twin_data);
+	reader_init(&worker->twin_reader, twin);
 	worker->scratch = calloc(1, ops->scratch_size ? ops->scratch_size : 1);
-	if (!worker->buffer || !worker->scratch)
+	if (!worker->buffer || !worker->scratch || (twin && !worker->twin_buffer))
 		return err_nomem();
-	worker->data = (uint8_t *)align_up((uintptr_t)worker->buffer, 64) + before;
 	return 0;
 }
 
 static void worker_done(struct worker *worker)
 {
 	reader_done(&worker->reader);
+	reader_done(&worker->twin_reader);
 	coverage_done(&worker->coverage);
 	result_free(worker->result);
 	free(worker->scratch);
+	free(worker->twin_buffer);
 	free(worker->buffer);
 }
 
@@ -748,10 +784,7 @@ static void finish_pending(struct run_state *state, size_t index)
 
 		slot->pending = result->next;
 		if (state->stop != STOP_FAULT) {
-			int r = hand_out_hits(state, index, result);
-
-			if (r < 0)
-				stop_fault(state, r);
+			heed(state, hand_out_hits(state, index, result));
 			count_hits(state, result);
 		}
 		result_free(result);

@@ -68,6 +68,33 @@ MS_API int ms_values_list(const ms_values *values, ms_source *source, const stru
 	const struct ms_sink *sink, uint64_t *ret_count);
 MS_API extern const struct ms_schema ms_schema_value;
 
+/* ---- 2. Diffs --------------------------------------------------------------------------- */
+
+enum {
+	MS_CHANGE_BYTES = 64,	    /* of old and of new that a change shows, unless asked for others */
+	MS_CHANGE_BYTES_MAX = 4096, /* and at most */
+};
+
+struct ms_diff {
+	size_t size; /* sizeof(struct ms_diff) */
+	const ms_filter *filter; /* NULL: everything but device memory and swapped pages */
+	struct ms_job job;	 /* hits_max counts changes */
+	size_t bytes_max;	 /* of old and of new to show; 0: MS_CHANGE_BYTES */
+	struct ms_sink sink;
+};
+
+/*
+ * Compares what two sources, live ones or files, have at the same addresses. The sink gets records
+ * of type "change" by ascending address, whatever the number of threads, and then one of type
+ * "coverage" for what both have mapped. A "write" is a run of changed bytes; runs with fewer than
+ * 8 equal bytes between them are one. A page that was never touched counts as zeros. What only
+ * one of the two has mapped is a "map" or an "unmap"; where another file was mapped in the same
+ * place it is both, and its bytes are not compared; other permissions are a "protect". What cannot
+ * be read of either is a gap of the coverage, never a change. `hits` of the total are changes.
+ */
+MS_API int ms_diff_sources(ms_source *before, ms_source *after, const struct ms_diff *diff,
+	struct ms_total *ret_total);
+
 #ifdef __cplusplus
 }
 #endif

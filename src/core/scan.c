@@ -71,6 +71,12 @@ struct run_state {
 	struct share *share; /* NULL: one target, nothing to share */
 };
 
+/* Bytes of a source, and the address of the first. */
+struct shown {
+	const uint8_t *bytes;
+	uint64_t base;
+};
+
 struct worker {
 	struct run_state *state;
 	struct reader reader, twin_reader;
@@ -80,6 +86,7 @@ struct worker {
 	struct result *result;
 	uint8_t *buffer, *data; /* data: where chunk.base is read to */
 	uint8_t *twin_buffer, *twin_data;
+	struct shown shown, twin_shown; /* what an engine is shown of the chunk */
 	void *scratch;
 	struct ms_emit emit;
 	struct coverage coverage; /* of the chunk */
@@ -496,6 +503,13 @@ static bool next_chunk(struct worker *worker)
 
 /* ---- Working on a chunk ----------------------------------------------------------------- */
 
+static const uint8_t *shown_twin(const struct worker *worker, uint64_t address)
+{
+	const struct shown *twin = &worker->twin_shown;
+
+	return worker->twin_data ? twin->bytes + (address - twin->base) : NULL;
+}
+
 /* A stretch of the chunk that was read, of both sources if there are two, or was not. */
 static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
 {
@@ -516,8 +530,8 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 		return 0;
 	}
 	span = (struct ms_span){
-		.data = worker->data + (first - chunk->base),
-		.twin = worker->twin_data ? worker->twin_data + (first - chunk->base) : NULL,
+		.data = worker->shown.bytes + (first - worker->shown.base),
+		.twin = shown_twin(worker, first),
 		.size = (size_t)(base + size - first),
 		.fresh = (size_t)(last - first),
 		.before = (size_t)(first - base),
@@ -532,14 +546,28 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	return r;
 }
 
-/* A stretch that was read of the first of two sources: on to the second. */
+/* Bytes that need not be copied, all of them or none. */
+static const uint8_t *view_all(ms_source *src, uint64_t base, size_t size)
+{
+	size_t got = 0;
+	const void *bytes = src->ops->view ? src->ops->view(src, base, size, &got) : NULL;
+
+	return got == size ? bytes : NULL;
+}
+
+/* A stretch that the first of two sources has: on to the second. */
 static int work_twin(void *ctx, uint64_t base, size_t size, enum ms_state state)
 {
 	struct worker *worker = ctx;
-	uint8_t *to = worker->twin_data - worker->chunk.before +
-		      (base - (worker->chunk.base - worker->chunk.before));
+	uint64_t from = worker->chunk.base - worker->chunk.before;
+	uint8_t *to = worker->twin_data - worker->chunk.before + (base - from);
+	const uint8_t *view;
 
 	if (state != MS_STATE_DATA)
+		return work_piece(worker, base, size, state);
+	view = view_all(worker->state->scan->twin, base, size);
+	worker->twin_shown = (struct shown){view ? view : to, base};
+	if (view)
 		return work_piece(worker, base, size, state);
 	return reader_read(&worker->twin_reader, base, to, size, work_piece, worker);
 }
@@ -593,6 +621,10 @@ static int search_chunk(struct worker *worker)
 {
 	struct slot *slot = worker->slot;
 	const struct chunk *chunk = &worker->chunk;
+	uint64_t base = chunk->base - chunk->before;
+	size_t size = chunk->before + chunk->fresh + chunk->after;
+	uint8_t *to = worker->data - chunk->before;
+	const uint8_t *view = view_all(slot->src, base, size);
 
 	if (worker->read_slot != slot) {
 		reader_done(&worker->reader);
@@ -600,8 +632,11 @@ static int search_chunk(struct worker *worker)
 		worker->read_slot = slot;
 	}
 	worker->whole = true;
-	return reader_read(&worker->reader, chunk->base - chunk->before,
-		worker->data - chunk->before, chunk->before + chunk->fresh + chunk->after,
+	worker->shown = (struct shown){view ? view : to, base};
+	if (view)
+		return (worker->twin_data ? work_twin : work_piece)(
+			worker, base, size, MS_STATE_DATA);
+	return reader_read(&worker->reader, base, to, size,
 		worker->twin_data ? work_twin : work_piece, worker);
 }
 

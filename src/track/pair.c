@@ -274,6 +274,13 @@ static int pair_read(struct ms_source *src, uint64_t addr, void *buf, size_t siz
 	return 0;
 }
 
+static const void *pair_view(struct ms_source *src, uint64_t addr, size_t size, size_t *ret_size)
+{
+	ms_source *from = pair_of(src)->bytes;
+
+	return from->ops->view ? from->ops->view(from, addr, size, ret_size) : NULL;
+}
+
 /* ---- Opening ---------------------------------------------------------------------------- */
 
 static int pair_processes(struct ms_host *host, struct process_list *out)
@@ -294,6 +301,7 @@ static int pair_attach(struct ms_host *host, struct ms_source *src)
 static const struct ms_source_ops pair_source = {
 	.regions = pair_regions,
 	.read = pair_read,
+	.view = pair_view,
 	.resident = pair_resident,
 };
 

@@ -68,7 +68,36 @@ MS_API int ms_values_list(const ms_values *values, ms_source *source, const stru
 	const struct ms_sink *sink, uint64_t *ret_count);
 MS_API extern const struct ms_schema ms_schema_value;
 
-/* ---- 2. Diffs --------------------------------------------------------------------------- */
+/* ---- 2. Snapshots ----------------------------------------------------------------------- */
+
+/* What a source had in its memory at one moment, kept in this process. */
+typedef struct ms_snapshot ms_snapshot;
+
+struct ms_snapshot_options {
+	size_t size;		 /* sizeof(struct ms_snapshot_options) */
+	const ms_filter *filter; /* NULL: everything but device memory and swapped pages */
+	struct ms_job job;	 /* process_bytes_max limits what is kept; hits_max means nothing */
+	bool pause;		 /* stop the target meanwhile, so that all is of one moment */
+};
+
+/*
+ * Reads the regions that the filter lets through. Options NULL: as if all were zero. Its own memory
+ * is what was read: pages that hold no data cost nothing, gaps are remembered with their reason,
+ * and of regions that the filter left out it is known that they were there. A snapshot that is cut
+ * short by a limit or the deadline is kept, and its coverage says so.
+ *
+ * For one in a file, ms_source_dump() with whole_map: an ELF core, that opens as a host. To put
+ * this one into a file, dump its source.
+ */
+MS_API int ms_snapshot_take(ms_source *source, const struct ms_snapshot_options *options,
+	ms_snapshot **ret_snapshot);
+
+/* The snapshot as a source, with the process that it was taken of; it goes with the snapshot. */
+MS_API ms_source *ms_snapshot_source(const ms_snapshot *snapshot);
+MS_API const struct ms_coverage *ms_snapshot_coverage(const ms_snapshot *snapshot);
+MS_API void ms_snapshot_free(ms_snapshot *snapshot);
+
+/* ---- 3. Diffs --------------------------------------------------------------------------- */
 
 enum {
 	MS_CHANGE_BYTES = 64,	    /* of old and of new that a change shows, unless asked for others */

@@ -97,6 +97,15 @@ MS_API ms_source *ms_snapshot_source(const ms_snapshot *snapshot);
 MS_API const struct ms_coverage *ms_snapshot_coverage(const ms_snapshot *snapshot);
 MS_API void ms_snapshot_free(ms_snapshot *snapshot);
 
+/*
+ * Writes a file with a hash of 128 bits for each 4 KiB (needs the feature "xxhash"): it opens as
+ * a host whose regions can be listed but not read, and a diff tells by it which pages changed.
+ * The hash is no defence against whoever sets out to deceive it. Of the options, format, zstd,
+ * prefix and whole_map mean nothing. Coverage lives as long as the source.
+ */
+MS_API int ms_source_hash(
+	ms_source *source, const struct ms_dump *options, struct ms_coverage *ret_coverage);
+
 /* ---- 3. Diffs --------------------------------------------------------------------------- */
 
 enum {
@@ -119,7 +128,8 @@ struct ms_diff {
  * 8 equal bytes between them are one. A page that was never touched counts as zeros. What only
  * one of the two has mapped is a "map" or an "unmap"; where another file was mapped in the same
  * place it is both, and its bytes are not compared; other permissions are a "protect". What cannot
- * be read of either is a gap of the coverage, never a change. `hits` of the total are changes.
+ * be read of either is a gap of the coverage, never a change. Of a snapshot of hashes, changes are
+ * whole pages, without its bytes. `hits` of the total are changes.
  */
 MS_API int ms_diff_sources(ms_source *before, ms_source *after, const struct ms_diff *diff,
 	struct ms_total *ret_total);

@@ -9,15 +9,8 @@
 
 #include "base/err.h"
 #include "base/os.h"
-#include "core/host.h"
+#include "core/kept.h"
 #include "core/scan.h"
-
-/* A stretch of one state; data lies at `at`. */
-struct kept {
-	uint64_t base, size;
-	enum ms_state state;
-	uint64_t at;
-};
 
 struct ms_snapshot {
 	ms_source *from; /* while it is taken */
@@ -26,7 +19,7 @@ struct ms_snapshot {
 	struct region_list regions; /* holds the strings of process, too */
 	uint8_t *bytes;
 	uint64_t bytes_size;
-	VEC(struct kept) kept; /* ascending once taken */
+	struct kept_list kept; /* data lies at bytes + at */
 	struct ms_coverage coverage;
 	struct arena gaps;
 	ms_host *host;
@@ -70,30 +63,12 @@ static int snapshot_regions(ms_source *src, struct region_list *out)
 	return regions_copy(&snapshot_of(src)->regions, out);
 }
 
-/* The first stretch that ends above address, or one behind the last. */
-static size_t kept_from(const struct ms_snapshot *snapshot, uint64_t address)
-{
-	size_t low = 0, high = snapshot->kept.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct kept *kept = &snapshot->kept.data[middle];
-
-		if (kept->base + kept->size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static const void *snapshot_view(ms_source *src, uint64_t addr, size_t size, size_t *ret_size)
 {
 	const struct ms_snapshot *snapshot = snapshot_of(src);
-	size_t i = kept_from(snapshot, addr);
-	const struct kept *kept = &snapshot->kept.data[i];
+	const struct kept *kept = kept_data(&snapshot->kept, addr);
 
-	if (i == snapshot->kept.count || kept->base > addr || kept->state != MS_STATE_DATA)
+	if (!kept)
 		return NULL;
 	*ret_size = (size_t)min_u64(size, kept->base + kept->size - addr);
 	return snapshot->bytes + kept->at + (addr - kept->base);
@@ -113,26 +88,8 @@ static int snapshot_read(ms_source *src, uint64_t addr, void *buf, size_t size, 
 static int snapshot_resident(ms_source *src, const struct ms_region *region, uint64_t base,
 	uint64_t size, struct run *runs, size_t room, size_t *ret_count)
 {
-	const struct ms_snapshot *snapshot = snapshot_of(src);
-	uint64_t at = base, end = base + size;
-	size_t count = 0;
-
 	(void)region;
-	for (size_t i = kept_from(snapshot, base); at < end && count < room; count++) {
-		const struct kept *kept = i < snapshot->kept.count ? &snapshot->kept.data[i] : NULL;
-		struct run run = {at, end - at, MS_STATE_VANISHED};
-
-		/* Of what is in no list nothing is known but that it was there when it began. */
-		if (kept && kept->base > at)
-			run.size = min_u64(run.size, kept->base - at);
-		else if (kept)
-			run = (struct run){
-				at, min_u64(end, kept->base + kept->size) - at, kept->state};
-		i += kept && kept->base <= at;
-		runs[count] = run;
-		at += run.size;
-	}
-	*ret_count = count;
+	*ret_count = kept_runs(&snapshot_of(src)->kept, base, size, runs, room);
 	return 0;
 }
 
@@ -197,55 +154,21 @@ static int planned(
 	return 0;
 }
 
-static bool kept_add(struct ms_snapshot *snapshot, struct kept kept)
-{
-	struct kept *last =
-		snapshot->kept.count ? &snapshot->kept.data[snapshot->kept.count - 1] : NULL;
-
-	if (last && last->state == kept.state && last->base + last->size == kept.base &&
-		last->at + last->size == kept.at) {
-		last->size += kept.size;
-		return true;
-	}
-	return !kept.size || vec_push(&snapshot->kept, kept);
-}
-
 static int piece_take(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
 {
+	struct ms_snapshot *snapshot = ctx;
 	struct kept kept = {hit->address, hit->size, MS_STATE_DATA, hit->value};
 
 	(void)index, (void)src;
-	return kept_add(ctx, kept) ? 0 : err_nomem();
+	return kept_add(&snapshot->kept, kept) ? 0 : err_nomem();
 }
 
-static int kept_order(const void *a, const void *b)
-{
-	const struct kept *x = a, *y = b;
-
-	return (x->base > y->base) - (x->base < y->base);
-}
-
-/* Adds what is not data to the list. */
 static int account(struct ms_snapshot *snapshot, const struct coverage *coverage)
 {
 	const struct ms_coverage *sums = &coverage->sums;
 
-	for (size_t i = 0; i < sums->gap_count; i++) {
-		const struct ms_gap *gap = &sums->gaps[i];
-
-		if (!kept_add(snapshot, (struct kept){gap->base, gap->size, gap->state, 0}))
-			return err_nomem();
-	}
-	for (size_t i = 0; i < coverage->absents.count; i++) {
-		const struct absent *absent = &coverage->absents.data[i];
-
-		if (!kept_add(
-			    snapshot, (struct kept){absent->base, absent->size, absent->state, 0}))
-			return err_nomem();
-	}
-	if (snapshot->kept.count)
-		qsort(snapshot->kept.data, snapshot->kept.count, sizeof(*snapshot->kept.data),
-			kept_order);
+	if (!kept_account(&snapshot->kept, coverage))
+		return err_nomem();
 	snapshot->coverage = *sums;
 	snapshot->coverage.gaps = (struct ms_gap *)arena_copy(
 		&snapshot->gaps, sums->gaps, sums->gap_count * sizeof(*sums->gaps));
@@ -359,6 +282,6 @@ void ms_snapshot_free(ms_snapshot *snapshot)
 	os_pages_free(snapshot->bytes, (size_t)snapshot->bytes_size);
 	region_list_done(&snapshot->regions);
 	arena_done(&snapshot->gaps);
-	free(snapshot->kept.data);
+	free(snapshot->kept.items.data);
 	free(snapshot);
 }

@@ -205,6 +205,7 @@ enum ms_state {
 	MS_STATE_IO_ERROR,    /* reading failed */
 	MS_STATE_LIMIT,	      /* a limit on bytes or hits was reached first */
 	MS_STATE_DEADLINE,    /* the deadline or an interrupt came first */
+	MS_STATE_LEFT_OUT,    /* a filter left it out when the snapshot was taken */
 	MS_STATE_COUNT
 };
 
@@ -309,6 +310,7 @@ MS_API void ms_filter_free(ms_filter *filter);
  *   memory-regions   stack,heap,code,mapped,other or all
  *   perm             "rw-", "r-x", "rwxp"; ? for either, and a fourth letter p or s
  *   address          "0x1000-0x2000", half open; given again, another range as well
+ *   ignore           the same, but leaves the range out; given again, another one as well
  *   min-size         a size such as 4096, 64K, 1G
  *   max-size         a size
  *   path             a glob over the whole path, or over its last part when it has no slash
@@ -375,7 +377,8 @@ struct ms_sink {
  * schema's columns and borrow from what is passed in.
  */
 MS_API extern const struct ms_schema ms_schema_process, ms_schema_region, ms_schema_module,
-	ms_schema_hit, ms_schema_gap, ms_schema_coverage, ms_schema_error, ms_schema_check;
+	ms_schema_hit, ms_schema_gap, ms_schema_coverage, ms_schema_error, ms_schema_check,
+	ms_schema_change;
 
 enum { MS_COLUMNS_MAX = 32 };
 
@@ -562,6 +565,7 @@ struct ms_dump {
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */
 	void (*wrote)(void *ctx, const char *path, uint64_t size, const char *sha256);
 	void *ctx;
+	bool whole_map; /* core: keep the memory map of what the filter leaves out, too */
 	const char *prefix; /* raw: what file names begin with, such as "bash.1234" */
 };
 

@@ -96,16 +96,25 @@ static const struct ms_segment *segment_find(const struct memory *memory, uint64
 	return &memory->segments[low - 1];
 }
 
+static const void *memory_view(
+	struct ms_source *src, uint64_t address, size_t size, size_t *ret_size)
+{
+	const struct ms_segment *s = segment_find(memory_of(src), address);
+
+	if (!s || s->state != MS_STATE_DATA)
+		return NULL;
+	*ret_size = (size_t)min_u64(size, s->base + s->size - address);
+	return (const char *)s->data + (address - s->base);
+}
+
 static int memory_read(
 	struct ms_source *src, uint64_t address, void *buf, size_t size, size_t *ret_size)
 {
-	const struct ms_segment *s = segment_find(memory_of(src), address);
 	size_t got = 0;
+	const void *bytes = memory_view(src, address, size, &got);
 
-	if (s && s->state == MS_STATE_DATA) {
-		got = (size_t)min_u64(size, s->base + s->size - address);
-		memcpy(buf, (const char *)s->data + (address - s->base), got);
-	}
+	if (bytes)
+		memcpy(buf, bytes, got);
 	*ret_size = got;
 	return 0;
 }
@@ -125,6 +134,7 @@ static int memory_resident(struct ms_source *src, const struct ms_region *region
 static const struct ms_source_ops memory_source = {
 	.regions = memory_regions,
 	.read = memory_read,
+	.view = memory_view,
 	.resident = memory_resident,
 };
 

@@ -13,6 +13,9 @@
 /* A clock that only moves forward. */
 uint64_t os_clock_ns(void);
 
+/* Seconds since 1970, UTC. */
+int64_t os_time(void);
+
 /* Cores this process may run on, at least 1. */
 unsigned os_core_count(void);
 
@@ -20,6 +23,13 @@ size_t os_page_size(void);
 
 /* Writes "2026-01-31T23:59:59Z" and a NUL; "" for a time that no calendar holds. */
 void os_time_iso(int64_t time, char ret_text[32]);
+
+/*
+ * Pages of zeros that cost nothing until they are written to, however many; NULL when there are
+ * no addresses for them.
+ */
+void *os_pages_new(size_t size);
+void os_pages_free(void *pages, size_t size);
 
 /*
  * Opens a regular file for reading; never blocks on a FIFO or device. Fails with a clear

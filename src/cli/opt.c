@@ -126,6 +126,8 @@ const struct option_row option_rows[] = {
 	{"perm", 0, "MASK", "only these permissions: rw-, r-x, ??x", GROUP_FILTER, set_filter, 0},
 	{"address", 0, "A-B", "only addresses from A up to B (hex); may be repeated", GROUP_FILTER,
 		set_filter, 0},
+	{"ignore", 0, "A-B", "leave out addresses from A up to B (hex); may be repeated",
+		GROUP_FILTER, set_filter, 0},
 	{"min-size", 0, "SIZE", "only regions of at least this size", GROUP_FILTER, set_filter, 0},
 	{"max-size", 0, "SIZE", "only regions of at most this size", GROUP_FILTER, set_filter, 0},
 	{"path", 0, "GLOB", "only mappings of files whose path or name matches", GROUP_FILTER,

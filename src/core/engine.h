@@ -12,6 +12,7 @@
 
 struct ms_span {
 	const uint8_t *data; /* data[0] lies at address; data[-before] is readable */
+	const uint8_t *twin; /* in a scan of two sources: the other one's bytes, just as readable */
 	size_t size;	     /* readable bytes from data on */
 	size_t fresh;	     /* hits may start in the first `fresh` of them */
 	size_t before;
@@ -22,11 +23,11 @@ struct ms_span {
 struct ms_hit {
 	uint64_t address;
 	uint64_t size;
-	uint64_t value;		 /* for the engine's own use */
-	const char *pattern;	 /* as the user wrote it; lives as long as the engine */
-	const uint8_t *bytes;	 /* what was found, or its beginning */
+	uint64_t value;	      /* for the engine's own use */
+	const char *pattern;  /* as the user wrote it; lives as long as the engine */
+	const uint8_t *bytes; /* what was found, or its beginning */
 	size_t bytes_size;
-	const uint8_t *context;	 /* with what lies around it; NULL unless asked for */
+	const uint8_t *context; /* with what lies around it; NULL unless asked for */
 	size_t context_size, context_before;
 
 	/* Of a string; else NULL. */

@@ -50,6 +50,7 @@ void ms_filter_free(ms_filter *filter)
 		return;
 	free(filter->path);
 	free(filter->ranges.data);
+	free(filter->ignored.data);
 	free(filter);
 }
 
@@ -106,7 +107,8 @@ static int set_perm(struct ms_filter *filter, const char *value)
 			continue;
 		else if (value[i] != (i == 3 ? 'p' : '-'))
 			return err_at("--perm", value, i,
-				i == 3 ? "here stands p, s or ?" : "here stands its letter, - or ?");
+				i == 3 ? "here stands p, s or ?"
+				       : "here stands its letter, - or ?");
 		mask |= bit;
 	}
 	if (length < 3 || length > 4)
@@ -124,31 +126,47 @@ static int range_order(const void *a, const void *b)
 	return (x->base > y->base) - (x->base < y->base);
 }
 
-static int add_range(struct ms_filter *filter, const char *value)
+static void ranges_join(struct filter_ranges *ranges)
 {
-	struct filter_range range, *ranges;
+	struct filter_range *items = ranges->data;
 	size_t kept = 0;
-	int r = range_parse("--address", value, &range.base, &range.size);
 
-	if (r < 0)
-		return r;
-	if (filter->ranges.count >= RANGES_MAX)
-		return err_set(MS_ERR_ARGUMENT, "--address: at most %d ranges", RANGES_MAX);
-	if (!vec_push(&filter->ranges, range))
-		return err_nomem();
-	ranges = filter->ranges.data;
-	qsort(ranges, filter->ranges.count, sizeof(*ranges), range_order);
-	for (size_t i = 1; i < filter->ranges.count; i++) {
-		struct filter_range *last = &ranges[kept];
-		uint64_t end = ranges[i].base + ranges[i].size;
+	qsort(items, ranges->count, sizeof(*items), range_order);
+	for (size_t i = 1; i < ranges->count; i++) {
+		struct filter_range *last = &items[kept];
+		uint64_t end = items[i].base + items[i].size;
 
-		if (ranges[i].base > last->base + last->size)
-			ranges[++kept] = ranges[i];
+		if (items[i].base > last->base + last->size)
+			items[++kept] = items[i];
 		else if (end > last->base + last->size)
 			last->size = end - last->base;
 	}
-	filter->ranges.count = kept + 1;
+	ranges->count = kept + 1;
+}
+
+static int add_range(struct filter_ranges *ranges, const char *what, const char *value)
+{
+	struct filter_range range;
+	int r = range_parse(what, value, &range.base, &range.size);
+
+	if (r < 0)
+		return r;
+	if (ranges->count >= RANGES_MAX)
+		return err_set(MS_ERR_ARGUMENT, "%s: at most %d ranges", what, RANGES_MAX);
+	if (!vec_push(ranges, range))
+		return err_nomem();
+	ranges_join(ranges);
 	return 0;
+}
+
+static int set_wanted(struct ms_filter *filter, const char *value)
+{
+	return add_range(&filter->ranges, "--address", value);
+}
+
+static int set_ignored(struct ms_filter *filter, const char *value)
+{
+	return add_range(&filter->ignored, "--ignore", value);
 }
 
 static int set_path(struct ms_filter *filter, const char *value)
@@ -194,7 +212,8 @@ int ms_filter_set(ms_filter *filter, const char *key, const char *value)
 	} keys[] = {
 		{"memory-regions", set_kinds},
 		{"perm", set_perm},
-		{"address", add_range},
+		{"address", set_wanted},
+		{"ignore", set_ignored},
 		{"min-size", set_size_min},
 		{"max-size", set_size_max},
 		{"path", set_path},
@@ -217,30 +236,62 @@ static bool path_match(const char *glob, const char *path)
 	return fnmatch(glob, path, 0) == 0;
 }
 
-bool filter_clip(const struct ms_filter *filter, uint64_t base, uint64_t size, uint64_t *ret_base,
-	uint64_t *ret_size)
+/* The first of the ranges that ends above `base`, or one behind the last. */
+static size_t ranges_from(const struct filter_ranges *ranges, uint64_t base)
 {
-	const struct filter_range *ranges = filter->ranges.data;
-	size_t low = 0, high = filter->ranges.count;
+	size_t low = 0, high = ranges->count;
 
-	if (!high) {
-		*ret_base = base;
-		*ret_size = size;
-		return size > 0;
-	}
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (ranges[middle].base + ranges[middle].size > base)
+		if (ranges->data[middle].base + ranges->data[middle].size > base)
 			high = middle;
 		else
 			low = middle + 1;
 	}
-	if (low == filter->ranges.count || ranges[low].base >= base + size)
+	return low;
+}
+
+/* The first stretch of [base, end) in the wanted ranges. */
+static bool clip_wanted(const struct ms_filter *filter, uint64_t base, uint64_t end,
+	uint64_t *ret_base, uint64_t *ret_end)
+{
+	const struct filter_ranges *ranges = &filter->ranges;
+	size_t i = ranges_from(ranges, base);
+
+	*ret_base = base;
+	*ret_end = end;
+	if (!ranges->count || base >= end)
+		return base < end;
+	if (i == ranges->count || ranges->data[i].base >= end)
 		return false;
-	*ret_base = max_u64(base, ranges[low].base);
-	*ret_size = min_u64(base + size, ranges[low].base + ranges[low].size) - *ret_base;
+	*ret_base = max_u64(base, ranges->data[i].base);
+	*ret_end = min_u64(end, ranges->data[i].base + ranges->data[i].size);
 	return true;
+}
+
+bool filter_clip(const struct ms_filter *filter, uint64_t base, uint64_t size, uint64_t *ret_base,
+	uint64_t *ret_size)
+{
+	const struct filter_ranges *ignored = &filter->ignored;
+	uint64_t end = base + size, first, last;
+
+	while (clip_wanted(filter, base, end, &first, &last)) {
+		size_t i = ranges_from(ignored, first);
+
+		if (i < ignored->count && ignored->data[i].base <= first) {
+			base = ignored->data[i].base + ignored->data[i].size;
+			if (base >= end)
+				return false;
+			continue;
+		}
+		if (i < ignored->count)
+			last = min_u64(last, ignored->data[i].base);
+		*ret_base = first;
+		*ret_size = last - first;
+		return true;
+	}
+	return false;
 }
 
 bool ms_filter_match(const ms_filter *filter, const struct ms_region *region)

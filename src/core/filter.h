@@ -11,13 +11,20 @@ struct filter_range {
 	uint64_t base, size;
 };
 
+/* Ascending, joined. */
+struct filter_ranges {
+	struct filter_range *data;
+	size_t count, room;
+};
+
 struct ms_filter {
-	unsigned kinds;			 /* bit per enum ms_kind */
-	unsigned perm_mask, perm_value;	 /* (perm & mask) == value */
+	unsigned kinds;			/* bit per enum ms_kind */
+	unsigned perm_mask, perm_value; /* (perm & mask) == value */
 	uint64_t size_min, size_max;
 	char *path;
 	bool device, swapped;
-	VEC(struct filter_range) ranges; /* ascending, joined; none: everything */
+	struct filter_ranges ranges;  /* none: everything */
+	struct filter_ranges ignored; /* these not, whatever `ranges` says */
 };
 
 /* What an unset filter does. */

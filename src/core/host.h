@@ -58,6 +58,7 @@ struct page_id {
 
 struct ms_source_ops {
 	size_t priv_size;
+	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
 
 	/* Ends what attach() began. */
 	void (*close)(struct ms_source *src);
@@ -76,6 +77,13 @@ struct ms_source_ops {
 	int (*read)(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size);
 
 	/* The rest may be NULL; the core then does without, as said at each. */
+
+	/*
+	 * The bytes from addr on as they lie in this process's own memory, where they stay, as
+	 * they are, until the source is freed: *ret_size of them, at most size. NULL, or returning
+	 * NULL: they can only be read. Called from several threads at once.
+	 */
+	const void *(*view)(struct ms_source *src, uint64_t addr, size_t size, size_t *ret_size);
 
 	/* NULL: ELF modules are found from the regions (core/module.c). */
 	int (*modules)(struct ms_source *src, struct module_list *out);

@@ -81,6 +81,27 @@ static const struct ms_column hit_columns[] = {
 };
 SCHEMA(hit, hit_columns);
 
+static const struct ms_column change_columns[] = {
+	{"pid", MS_TYPE_U64},
+	{"process", MS_TYPE_TEXT},
+	{"round", MS_TYPE_U64},
+	{"time", MS_TYPE_TIME},
+	{"address", MS_TYPE_ADDRESS},
+	{"size", MS_TYPE_U64},
+	{"old", MS_TYPE_BYTES},
+	{"new", MS_TYPE_BYTES},
+	{"change", MS_TYPE_TEXT},
+	{"region_start", MS_TYPE_ADDRESS},
+	{"region_end", MS_TYPE_ADDRESS},
+	{"perm", MS_TYPE_TEXT},
+	{"kind", MS_TYPE_TEXT},
+	{"path", MS_TYPE_TEXT},
+	{"old_perm", MS_TYPE_TEXT},
+	{"module", MS_TYPE_TEXT},
+	{"module_offset", MS_TYPE_U64},
+};
+SCHEMA(change, change_columns);
+
 static const struct ms_column gap_columns[] = {
 	{"start", MS_TYPE_ADDRESS},
 	{"end", MS_TYPE_ADDRESS},
@@ -157,8 +178,7 @@ static const char *perm_text(unsigned perm)
 	return texts[perm & 15];
 }
 
-void ms_record_process(
-	const struct ms_process *process, struct ms_value ret_values[MS_COLUMNS_MAX])
+void ms_record_process(const struct ms_process *process, struct ms_value ret_values[MS_COLUMNS_MAX])
 {
 	const struct ms_value values[] = {
 		value_u64(process->pid),
@@ -276,12 +296,52 @@ void record_hit(const struct ms_process *process, const struct ms_hit *hit,
 	memcpy(ret_values, values, sizeof(values));
 }
 
+static const char *change_name(enum change_kind kind)
+{
+	static const char *const names[] = {[CHANGE_WRITE] = "write",
+		[CHANGE_MAP] = "map",
+		[CHANGE_UNMAP] = "unmap",
+		[CHANGE_PROTECT] = "protect"};
+
+	return names[kind];
+}
+
+void record_change(const struct ms_process *process, const struct change *change,
+	const struct ms_region *region, const struct ms_module *module,
+	struct ms_value ret_values[MS_COLUMNS_MAX])
+{
+	struct ms_value unknown = value_unknown();
+	const struct ms_value values[] = {
+		value_u64(process->pid),
+		value_text(process->name),
+		change->round ? value_u64(change->round) : unknown,
+		value_time(change->time),
+		value_u64(change->address),
+		value_u64(change->size),
+		change->old ? value_bytes(change->old, change->shown) : unknown,
+		change->now ? value_bytes(change->now, change->shown) : unknown,
+		value_text(change_name(change->kind)),
+		region ? value_u64(region->base) : unknown,
+		region ? value_u64(region->base + region->size) : unknown,
+		region ? value_text(perm_text(region->perm)) : unknown,
+		region ? value_text(ms_kind_name(region->kind)) : unknown,
+		region ? value_text(region->path) : unknown,
+		change->kind == CHANGE_PROTECT ? value_text(perm_text(change->old_perm)) : unknown,
+		module ? value_text(module->name) : unknown,
+		module ? value_u64(change->address - module->base) : unknown,
+	};
+
+	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(change_columns), "one value a column");
+	memcpy(ret_values, values, sizeof(values));
+}
+
 int sink_error(const struct ms_sink *sink, uint32_t pid, const char *what, const char *why)
 {
 	const struct ms_value values[] = {value_u64(pid), value_text(what), value_text(why)};
 	struct ms_record record = {&ms_schema_error, values};
 
-	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller")
+						: 0;
 }
 
 int ms_sink_coverage(const struct ms_sink *sink, const struct ms_process *process,
@@ -318,5 +378,6 @@ int ms_sink_coverage(const struct ms_sink *sink, const struct ms_process *proces
 	struct ms_record record = {&ms_schema_coverage, values};
 
 	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(coverage_columns), "one value a column");
-	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller")
+						: 0;
 }

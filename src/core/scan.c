@@ -72,14 +72,22 @@ struct run_state {
 	struct share *share; /* NULL: one target, nothing to share */
 };
 
+/* Bytes of a source, and the address of the first. */
+struct shown {
+	const uint8_t *bytes;
+	uint64_t base;
+};
+
 struct worker {
 	struct run_state *state;
-	struct reader reader;
+	struct reader reader, twin_reader;
 	struct slot *read_slot; /* whose source the reader reads */
 	struct slot *slot;
 	struct chunk chunk;
 	struct result *result;
 	uint8_t *buffer, *data; /* data: where chunk.base is read to */
+	uint8_t *twin_buffer, *twin_data;
+	struct shown shown, twin_shown; /* what an engine is shown of the chunk */
 	void *scratch;
 	struct ms_emit emit;
 	struct coverage coverage; /* of the chunk */
@@ -136,17 +144,25 @@ static int hand_out_hits(struct run_state *state, size_t index, struct result *r
 	const struct scan *scan = state->scan;
 	uint64_t left = scan->job->hits_max ? scan->job->hits_max - state->hits : UINT64_MAX;
 	size_t count = (size_t)min_u64(result->hits.count, left);
+	int r = 0;
 
-	for (result->passed_on = 0; result->passed_on < count; result->passed_on++) {
-		int r = scan->hit(scan->ctx, index, state->slots[index].src,
+	for (result->passed_on = 0; result->passed_on < count && r == 0; result->passed_on++)
+		r = scan->hit(scan->ctx, index, state->slots[index].src,
 			&result->hits.data[result->passed_on]);
-
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	result->hits.count = 0;
 	arena_reset(&result->bytes);
-	return 0;
+	return r;
+}
+
+/* What a callback asked for. */
+static void heed(struct run_state *state, int r)
+{
+	if (r < 0)
+		stop_fault(state, r);
+	else if (r == SCAN_ENOUGH)
+		stop_with(state, STOP_HITS);
 }
 
 static void count_hits(struct run_state *state, const struct result *result)
@@ -230,8 +246,7 @@ static void drain(struct run_state *state)
 		r = result ? hand_out_hits(state, state->first, result)
 			   : finish_slot(state, state->first);
 		pthread_mutex_lock(&state->lock);
-		if (r < 0)
-			stop_fault(state, r);
+		heed(state, r);
 		if (result) {
 			count_hits(state, result);
 			slot->emitted++;
@@ -272,8 +287,7 @@ static int hand_out_early(struct worker *worker)
 	r = hand_out_hits(state, (size_t)(worker->slot - state->slots), worker->result);
 	pthread_mutex_lock(&state->lock);
 	state->emitting = false;
-	if (r < 0)
-		stop_fault(state, r);
+	heed(state, r);
 	count_hits(state, worker->result);
 	r = going_on(state) ? 0 : MS_ERR_STOPPED;
 	pthread_cond_broadcast(&state->changed);
@@ -540,6 +554,14 @@ static bool next_chunk(struct worker *worker)
 
 /* ---- Working on a chunk ----------------------------------------------------------------- */
 
+static const uint8_t *shown_twin(const struct worker *worker, uint64_t address)
+{
+	const struct shown *twin = &worker->twin_shown;
+
+	return worker->twin_data ? twin->bytes + (address - twin->base) : NULL;
+}
+
+/* A stretch of the chunk that was read, of both sources if there are two, or was not. */
 static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
 {
 	struct worker *worker = ctx;
@@ -559,7 +581,8 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 		return 0;
 	}
 	span = (struct ms_span){
-		.data = worker->data + (first - chunk->base),
+		.data = worker->shown.bytes + (first - worker->shown.base),
+		.twin = shown_twin(worker, first),
 		.size = (size_t)(base + size - first),
 		.fresh = (size_t)(last - first),
 		.before = (size_t)(first - base),
@@ -572,6 +595,32 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	if (r == 0)
 		coverage_add(&worker->coverage, first, last - first, MS_STATE_DATA);
 	return r;
+}
+
+/* Bytes that need not be copied, all of them or none. */
+static const uint8_t *view_all(ms_source *src, uint64_t base, size_t size)
+{
+	size_t got = 0;
+	const void *bytes = src->ops->view ? src->ops->view(src, base, size, &got) : NULL;
+
+	return got == size ? bytes : NULL;
+}
+
+/* A stretch that the first of two sources has: on to the second. */
+static int work_twin(void *ctx, uint64_t base, size_t size, enum ms_state state)
+{
+	struct worker *worker = ctx;
+	uint64_t from = worker->chunk.base - worker->chunk.before;
+	uint8_t *to = worker->twin_data - worker->chunk.before + (base - from);
+	const uint8_t *view;
+
+	if (state != MS_STATE_DATA)
+		return work_piece(worker, base, size, state);
+	view = view_all(worker->state->scan->twin, base, size);
+	worker->twin_shown = (struct shown){view ? view : to, base};
+	if (view)
+		return work_piece(worker, base, size, state);
+	return reader_read(&worker->twin_reader, base, to, size, work_piece, worker);
 }
 
 /* Adds the chunk's account to its target's; locked. */
@@ -623,6 +672,10 @@ static int search_chunk(struct worker *worker)
 {
 	struct slot *slot = worker->slot;
 	const struct chunk *chunk = &worker->chunk;
+	uint64_t base = chunk->base - chunk->before;
+	size_t size = chunk->before + chunk->fresh + chunk->after;
+	uint8_t *to = worker->data - chunk->before;
+	const uint8_t *view = view_all(slot->src, base, size);
 
 	if (worker->read_slot != slot) {
 		reader_done(&worker->reader);
@@ -630,9 +683,12 @@ static int search_chunk(struct worker *worker)
 		worker->read_slot = slot;
 	}
 	worker->whole = true;
-	return reader_read(&worker->reader, chunk->base - chunk->before,
-		worker->data - chunk->before, chunk->before + chunk->fresh + chunk->after,
-		work_piece, worker);
+	worker->shown = (struct shown){view ? view : to, base};
+	if (view)
+		return (worker->twin_data ? work_twin : work_piece)(
+			worker, base, size, MS_STATE_DATA);
+	return reader_read(&worker->reader, base, to, size,
+		worker->twin_data ? work_twin : work_piece, worker);
 }
 
 /* The same, but looks first whether these pages were searched already. */
@@ -669,6 +725,7 @@ static void work_chunk(struct worker *worker)
 
 	pthread_mutex_lock(&state->lock);
 	slot->coverage.sums.gone |= worker->read_slot == slot && worker->reader.gone;
+	slot->coverage.sums.gone |= worker->twin_reader.gone;
 	done = worker->coverage.sums.read + worker->coverage.sums.absent +
 	       worker->coverage.sums.unreadable + worker->coverage.sums.skipped;
 	/* Stopped in the middle: the rest of the chunk was read but not looked at. */
@@ -697,26 +754,40 @@ static struct result *take_spare(struct run_state *state)
 	return result;
 }
 
+/* Room for a chunk and what lies around it; *ret_data is where the chunk begins. */
+static uint8_t *chunk_room(const struct run_state *state, uint8_t **ret_data)
+{
+	size_t before = (size_t)align_up(state->before, 64);
+	uint8_t *room = malloc(before + SCAN_CHUNK + state->after + 64);
+
+	*ret_data = room ? (uint8_t *)align_up((uintptr_t)room, 64) + before : NULL;
+	return room;
+}
+
 static int worker_init(struct worker *worker, struct run_state *state)
 {
 	const struct ms_engine_ops *ops = state->scan->engine->ops;
-	size_t before = (size_t)align_up(state->before, 64);
+	struct ms_source *twin = state->scan->twin;
 
 	*worker = (struct worker){.state = state, .emit = {keep_hit}};
-	worker->buffer = malloc(before + SCAN_CHUNK + state->after + 64);
+	worker->buffer = chunk_room(state, &worker->data);
+	if (twin)
+		worker->twin_buffer = chunk_room(state, &worker->twin_data);
+	reader_init(&worker->twin_reader, twin);
 	worker->scratch = calloc(1, ops->scratch_size ? ops->scratch_size : 1);
-	if (!worker->buffer || !worker->scratch)
+	if (!worker->buffer || !worker->scratch || (twin && !worker->twin_buffer))
 		return err_nomem();
-	worker->data = (uint8_t *)align_up((uintptr_t)worker->buffer, 64) + before;
 	return 0;
 }
 
 static void worker_done(struct worker *worker)
 {
 	reader_done(&worker->reader);
+	reader_done(&worker->twin_reader);
 	coverage_done(&worker->coverage);
 	result_free(worker->result);
 	free(worker->scratch);
+	free(worker->twin_buffer);
 	free(worker->buffer);
 }
 
@@ -800,10 +871,7 @@ static void finish_pending(struct run_state *state, size_t index)
 
 		slot->pending = result->next;
 		if (state->stop != STOP_FAULT) {
-			int r = hand_out_hits(state, index, result);
-
-			if (r < 0)
-				stop_fault(state, r);
+			heed(state, hand_out_hits(state, index, result));
 			count_hits(state, result);
 		}
 		result_free(result);

@@ -11,6 +11,8 @@
 #include "core/filter.h"
 #include "core/host.h"
 
+enum { SCAN_ENOUGH = 1 };
+
 enum {
 	SCAN_CHUNK = 512 * 1024,       /* fits a core's L2 cache, read and searched in one go */
 	SCAN_OVERLAP_MAX = 128 * 1024, /* more than any engine may ask for */
@@ -24,10 +26,19 @@ struct scan {
 	size_t context;
 	size_t target_count;
 
+	/*
+	 * NULL, or a second source that is read at the same addresses as the only target: spans
+	 * then show what could be read of both, and what of either could not is a gap.
+	 */
+	struct ms_source *twin;
+
 	/* Opens target number `index`; called once each, from any thread. */
 	int (*open)(void *ctx, size_t index, struct ms_source **ret_source);
 
-	/* In order, never two at once, from any thread: */
+	/*
+	 * In order, never two at once, from any thread. Other than 0 and failures, SCAN_ENOUGH may
+	 * be returned: what is left to do is then left as if hits_max had been reached.
+	 */
 	int (*hit)(void *ctx, size_t index, struct ms_source *src, const struct ms_hit *hit);
 
 	/*

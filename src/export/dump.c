@@ -189,28 +189,48 @@ static int target_done(void *ctx, size_t index, ms_source *src, struct coverage 
 /* ---- The public function ---------------------------------------------------------------- */
 
 /* A core is made of pages: ranges that begin or end inside one are widened. */
-static int align_filter(struct dump *dump)
+static bool widen_wanted(struct dump *dump, const struct filter_ranges *ranges)
 {
-	const struct ms_filter *filter = dump->filter;
+	struct filter_ranges *to = &dump->aligned.ranges;
 	uint64_t page = dump->src->page_size;
 
-	dump->aligned = *filter;
-	memset(&dump->aligned.ranges, 0, sizeof(dump->aligned.ranges));
-	for (size_t i = 0; i < filter->ranges.count; i++) {
-		uint64_t base = align_down(filter->ranges.data[i].base, page);
-		uint64_t end =
-			align_up(filter->ranges.data[i].base + filter->ranges.data[i].size, page);
-		struct filter_range range = {base, end - base};
-		struct filter_range *last =
-			dump->aligned.ranges.count
-				? &dump->aligned.ranges.data[dump->aligned.ranges.count - 1]
-				: NULL;
+	for (size_t i = 0; i < ranges->count; i++) {
+		uint64_t base = align_down(ranges->data[i].base, page);
+		uint64_t end = align_up(ranges->data[i].base + ranges->data[i].size, page);
+		struct filter_range *last = to->count ? &to->data[to->count - 1] : NULL;
 
 		if (last && base <= last->base + last->size)
 			last->size = max_u64(last->size, end - last->base);
-		else if (!vec_push(&dump->aligned.ranges, range))
-			return err_nomem();
+		else if (!vec_push(to, (struct filter_range){base, end - base}))
+			return false;
 	}
+	return true;
+}
+
+/* For the same reason what is to be left out is so only in whole pages. */
+static bool narrow_ignored(struct dump *dump, const struct filter_ranges *ranges)
+{
+	uint64_t page = dump->src->page_size;
+
+	for (size_t i = 0; i < ranges->count; i++) {
+		uint64_t base = align_up(ranges->data[i].base, page);
+		uint64_t end = align_down(ranges->data[i].base + ranges->data[i].size, page);
+
+		if (base < end &&
+			!vec_push(&dump->aligned.ignored, (struct filter_range){base, end - base}))
+			return false;
+	}
+	return true;
+}
+
+static int align_filter(struct dump *dump)
+{
+	const struct ms_filter *filter = dump->filter;
+
+	dump->aligned = *filter;
+	dump->aligned.ranges = dump->aligned.ignored = (struct filter_ranges){0};
+	if (!widen_wanted(dump, &filter->ranges) || !narrow_ignored(dump, &filter->ignored))
+		return err_nomem();
 	dump->filter = &dump->aligned;
 	return 0;
 }
@@ -279,6 +299,7 @@ int ms_source_dump(
 		dump.format->done(&dump);
 	zstd_pool_free(dump.zstd);
 	free(dump.aligned.ranges.data);
+	free(dump.aligned.ignored.data);
 	free(dump.priv);
 	return r;
 }

@@ -36,7 +36,7 @@ static bool text_is(const struct ms_value *value, const char *text)
 static bool reason_is_skip(const struct ms_value *reason)
 {
 	static const char *const skips[] = {
-		"device", "swapped", "remote-file", "limit", "deadline"};
+		"device", "swapped", "remote-file", "limit", "deadline", "left-out"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(skips); i++)
 		if (text_is(reason, skips[i]))

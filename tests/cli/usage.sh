@@ -180,7 +180,7 @@ test_completions_parse() {
 	! command -v fish >/dev/null || check fish -n fish
 	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift se) COMP_CWORD=1; _memsift
 		echo "${COMPREPLY[*]}"')" search
-	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift search --ignore) COMP_CWORD=2; _memsift
+	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift search --ignore-) COMP_CWORD=2; _memsift
 		echo "${COMPREPLY[*]}"')" --ignore-case
 }
 

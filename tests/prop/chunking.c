@@ -829,6 +829,7 @@ static void run_round(uint64_t seed)
 	memory_ops = src->ops;
 	ops = *src->ops;
 	ops.read = read_badly;
+	ops.view = NULL;
 	src->ops = &ops;
 	for (unsigned threads = 1; threads <= 4; threads++)
 		scan_once(src, engine, threads, seed);

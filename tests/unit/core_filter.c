@@ -70,6 +70,8 @@ static void errors_point_at_the_character(void)
 		{"address", "g-2", 1},
 		{"address", "1-10000000000000000", 3},
 		{"address", "10000000000000000-1", 1},
+		{"ignore", "1000", 5},
+		{"ignore", "2000-1000", 1},
 		{"min-size", "", 1},
 		{"min-size", "-1", 1},
 		{"min-size", "12Q", 3},
@@ -287,6 +289,54 @@ static void ranges_clip_to_the_byte(void)
 	ms_filter_free(filter);
 }
 
+/* Every stretch of a small space, byte by byte, under random wanted and ignored ranges. */
+static void ignored_ranges_are_left_out(void)
+{
+	enum { SPACE = 64 };
+	uint64_t seed = 7;
+
+	for (unsigned round = 0; round < 300; round++) {
+		ms_filter *filter = new_filter();
+		bool wanted[SPACE] = {false}, any = false;
+
+		for (unsigned i = test_random(&seed) % 4; i; i--) {
+			uint64_t base = test_random(&seed) % (SPACE - 1);
+			uint64_t end = base + 1 + test_random(&seed) % (SPACE - 1 - base);
+			char text[64];
+
+			snprintf(text, sizeof(text), "%llx-%llx", (unsigned long long)base,
+				(unsigned long long)end);
+			check_ok(ms_filter_set(filter, "address", text));
+			memset(wanted + base, true, end - base);
+			any = true;
+		}
+		if (!any)
+			memset(wanted, true, sizeof(wanted));
+		for (unsigned i = test_random(&seed) % 5; i; i--) {
+			uint64_t base = test_random(&seed) % (SPACE - 1);
+			uint64_t end = base + 1 + test_random(&seed) % 9;
+			char text[64];
+
+			end = end > SPACE ? SPACE : end;
+			snprintf(text, sizeof(text), "0x%llx-0x%llx", (unsigned long long)base,
+				(unsigned long long)end);
+			check_ok(ms_filter_set(filter, "ignore", text));
+			memset(wanted + base, false, end - base);
+		}
+		for (size_t base = 0; base < SPACE; base++)
+			for (size_t size = 0; base + size <= SPACE; size++) {
+				size_t first = base, last;
+
+				while (first < base + size && !wanted[first])
+					first++;
+				for (last = first; last < base + size && wanted[last];)
+					last++;
+				check_clip(filter, base, size, first, last - first);
+			}
+		ms_filter_free(filter);
+	}
+}
+
 static void ranges_decide_about_regions(void)
 {
 	ms_filter *filter = new_filter();
@@ -459,6 +509,7 @@ static const struct test tests[] = {
 	{"paths match as globs", paths_match_as_globs},
 	{"ranges are sorted and joined", ranges_are_sorted_and_joined},
 	{"ranges clip to the byte", ranges_clip_to_the_byte},
+	{"ignored ranges are left out", ignored_ranges_are_left_out},
 	{"ranges decide about regions", ranges_decide_about_regions},
 	{"ranges have a limit", ranges_have_a_limit},
 	{"names of kinds and states", names_of_kinds_and_states},

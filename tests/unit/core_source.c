@@ -217,6 +217,7 @@ static struct opened open_odd(struct ms_source_ops *ops,
 	memory_ops = o.src->ops;
 	*ops = *o.src->ops;
 	ops->read = read;
+	ops->view = NULL;
 	o.src->ops = ops;
 	return o;
 }

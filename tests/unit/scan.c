@@ -419,6 +419,7 @@ static void all_read(int (*read)(
 	memory_ops = src->ops;
 	bench->ops = *src->ops;
 	bench->ops.read = read;
+	bench->ops.view = NULL;
 	bench->all_odd = true;
 	ms_source_free(src);
 }

@@ -4,87 +4,21 @@
  * when they find none; results wait in their target's queue until their turn, and whichever
  * worker completes the front of the line hands it out. Own memory is bounded: a worker whose
  * hits pile up waits for its turn, and no chunk is begun far ahead of the front.
+ *
+ * An engine that judges whole sources gets one more piece of work for each target: when the last
+ * of its chunks is done, some worker hands the target over, with what was read and marked. What
+ * comes of that waits for its turn like the hits of a chunk.
  */
 #include "core/scan.h"
 
 #include "base/err.h"
 #include "base/os.h"
-#include "core/plan.h"
-#include "core/reader.h"
-#include "core/share.h"
+#include "core/scan_state.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
-
-enum {
-	RESULT_MAX = 1 << 20, /* bytes of hits in one chunk before its worker waits for its turn */
-	PENDING_MAX = 16 << 20, /* bytes of hits that wait for their turn in all */
-	TICK_NS = 50 * 1000 * 1000,
-};
-
-enum slot_state { SLOT_CLOSED, SLOT_OPENING, SLOT_OPEN, SLOT_PLANNED, SLOT_FAILED, SLOT_DONE };
-
-/* The hits of one chunk. */
-struct result {
-	struct result *next;
-	uint64_t number; /* of the chunk within its target */
-	VEC(struct ms_hit) hits;
-	struct arena bytes;
-	size_t passed_on; /* by the last hand_out_hits() */
-};
-
-/* A target. */
-struct slot {
-	enum slot_state state;
-	int status; /* why it could not be opened, and the text */
-	char *error;
-	struct ms_source *src;
-	struct plan *plan;
-	struct coverage coverage;
-	uint64_t handed_out, emitted; /* chunks */
-	uint64_t accounted;	      /* bytes, for progress */
-	struct result *pending;	      /* ascending by number */
-};
-
-enum stop { STOP_NOT, STOP_HITS, STOP_BYTES, STOP_DEADLINE, STOP_CANCELLED, STOP_FAULT };
-
-struct run_state {
-	const struct scan *scan;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	struct slot *slots;
-	size_t first;	    /* the target at the front of the line */
-	size_t next_closed; /* the first target nobody has opened */
-	size_t open_count;
-	bool emitting; /* someone is handing out results */
-	enum stop stop;
-	int status; /* with STOP_FAULT */
-	char error[ERR_TEXT_MAX];
-	size_t pending_bytes;
-	uint64_t hits, bytes_planned, bytes_done, bytes_total;
-	uint64_t deadline_ns; /* UINT64_MAX for none */
-	size_t before, after;
-	unsigned threads, running;
-	struct result *spare;
-	struct share *share; /* NULL: one target, nothing to share */
-};
-
-struct worker {
-	struct run_state *state;
-	struct reader reader;
-	struct slot *read_slot; /* whose source the reader reads */
-	struct slot *slot;
-	struct chunk chunk;
-	struct result *result;
-	uint8_t *buffer, *data; /* data: where chunk.base is read to */
-	void *scratch;
-	struct ms_emit emit;
-	struct coverage coverage; /* of the chunk */
-	const struct ms_span *span;
-	bool whole; /* nothing of the chunk was missing, and all its hits are in result */
-};
 
 static void result_free(struct result *result)
 {
@@ -96,14 +30,14 @@ static void result_free(struct result *result)
 }
 
 /* A limit on bytes only ends the planning: what was planned is still worked on. */
-static bool going_on(const struct run_state *state)
+bool run_going_on(const struct run_state *state)
 {
 	return state->stop == STOP_NOT || state->stop == STOP_BYTES;
 }
 
 static void stop_with(struct run_state *state, enum stop stop)
 {
-	if (going_on(state))
+	if (run_going_on(state))
 		state->stop = stop;
 	pthread_cond_broadcast(&state->changed);
 }
@@ -159,7 +93,11 @@ static void slot_done(struct slot *slot)
 {
 	coverage_done(&slot->coverage);
 	plan_done(slot->plan);
+	ranges_done(&slot->data);
+	ranges_done(&slot->marks);
 	free(slot->error);
+	free(slot->verdict);
+	slot->verdict = NULL;
 	slot->plan = NULL;
 	slot->error = NULL;
 	slot->src = NULL;
@@ -174,6 +112,8 @@ static int finish_slot(struct run_state *state, size_t index)
 
 	coverage_finish(&slot->coverage);
 	r = slot->coverage.failed ? err_nomem() : 0;
+	if (r == 0 && slot->verdict && scan->troubled)
+		r = scan->troubled(scan->ctx, index, slot->src, slot->verdict);
 	if (r == 0)
 		r = scan->done(scan->ctx, index, slot->src, &slot->coverage,
 			failed ? slot->status : 0, slot->error);
@@ -194,10 +134,11 @@ static void drop_slot(struct run_state *state, size_t index)
 	slot_done(slot);
 }
 
-static bool slot_complete(const struct slot *slot)
+static bool slot_complete(const struct run_state *state, const struct slot *slot)
 {
 	return slot->state == SLOT_FAILED ||
-	       (slot->state == SLOT_PLANNED && slot->emitted == slot->handed_out);
+	       (slot->state == SLOT_PLANNED && slot->emitted == slot->handed_out &&
+		       (slot->judged || !judges(state)));
 }
 
 /* Takes the result whose turn it is, or returns NULL. */
@@ -223,7 +164,7 @@ static void drain(struct run_state *state)
 		struct result *result = take_result(state, slot);
 		int r;
 
-		if (!result && !slot_complete(slot))
+		if (!result && !slot_complete(state, slot))
 			break;
 		pthread_mutex_unlock(&state->lock);
 		r = result ? hand_out_hits(state, state->first, result)
@@ -260,9 +201,9 @@ static int hand_out_early(struct worker *worker)
 
 	worker->whole = false;
 	pthread_mutex_lock(&state->lock);
-	while (!at_front(state, worker->slot, worker->result->number) && going_on(state))
+	while (!at_front(state, worker->slot, worker->result->number) && run_going_on(state))
 		pthread_cond_wait(&state->changed, &state->lock);
-	if (!going_on(state)) {
+	if (!run_going_on(state)) {
 		pthread_mutex_unlock(&state->lock);
 		return MS_ERR_STOPPED;
 	}
@@ -274,7 +215,7 @@ static int hand_out_early(struct worker *worker)
 	if (r < 0)
 		stop_fault(state, r);
 	count_hits(state, worker->result);
-	r = going_on(state) ? 0 : MS_ERR_STOPPED;
+	r = run_going_on(state) ? 0 : MS_ERR_STOPPED;
 	pthread_cond_broadcast(&state->changed);
 	pthread_mutex_unlock(&state->lock);
 	return r;
@@ -300,6 +241,8 @@ static int keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 	size_t context = worker->state->scan->context;
 	struct ms_hit kept = *hit;
 
+	if (!span)
+		return hit_copy(&kept, hit, &result->bytes) ? push_hit(worker, &kept) : err_nomem();
 	if (context) {
 		size_t at = (size_t)(hit->address - span->address);
 		size_t back = (size_t)min_u64(context, at + span->before);
@@ -441,7 +384,7 @@ static bool must_wait(const struct run_state *state, const struct slot *slot)
 	       !(&state->slots[state->first] == slot && slot->emitted == slot->handed_out);
 }
 
-static void check_limits(struct run_state *state)
+void run_check_limits(struct run_state *state)
 {
 	const struct ms_job *job = state->scan->job;
 
@@ -453,17 +396,55 @@ static void check_limits(struct run_state *state)
 		stop_with(state, STOP_BYTES);
 }
 
-/* Finds work for a worker; false when there will be no more. Locked. */
-static bool next_chunk(struct worker *worker)
+/* No more chunks of the target will be handed out. */
+static bool slot_is_cut(const struct run_state *state, const struct slot *slot)
+{
+	return slot->state == SLOT_PLANNED || (slot->state == SLOT_OPEN && state->stop != STOP_NOT);
+}
+
+/* Takes a target whose chunks are all done and that is to be judged. Locked. */
+static bool take_target(struct worker *worker, bool *ret_waiting)
+{
+	struct run_state *state = worker->state;
+
+	for (size_t i = state->first; judges(state) && i < state->next_closed; i++) {
+		struct slot *slot = &state->slots[i];
+
+		if (slot->judged || !slot_is_cut(state, slot))
+			continue;
+		if (slot->worked < slot->handed_out) {
+			*ret_waiting = true;
+			continue;
+		}
+		slot->judged = true;
+		worker->slot = slot;
+		worker->result->number = slot->handed_out++;
+		return true;
+	}
+	return false;
+}
+
+enum work { WORK_NONE, WORK_CHUNK, WORK_TARGET };
+
+/* Finds work for a worker; none when there will be no more. Locked. */
+static enum work next_work(struct worker *worker)
 {
 	struct run_state *state = worker->state;
 
 	for (;;) {
 		bool waiting = false;
 
-		check_limits(state);
+		run_check_limits(state);
+		if (!run_going_on(state))
+			return WORK_NONE;
+		if (take_target(worker, &waiting))
+			return WORK_TARGET;
+		if (state->stop == STOP_BYTES && waiting) {
+			pthread_cond_wait(&state->changed, &state->lock);
+			continue;
+		}
 		if (state->stop != STOP_NOT)
-			return false;
+			return WORK_NONE;
 		for (size_t i = state->first; i < state->next_closed; i++) {
 			struct slot *slot = &state->slots[i];
 
@@ -472,8 +453,12 @@ static bool next_chunk(struct worker *worker)
 				break;
 			}
 			if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
-				return true;
+				return WORK_CHUNK;
 			waiting |= slot->state == SLOT_OPENING;
+			/* It may have had no chunk at all. */
+			if (judges(state) && slot->state == SLOT_PLANNED && !slot->judged &&
+				take_target(worker, &waiting))
+				return WORK_TARGET;
 		}
 		if (state->stop != STOP_NOT)
 			continue;
@@ -483,7 +468,7 @@ static bool next_chunk(struct worker *worker)
 		else if (waiting || state->next_closed < state->scan->target_count)
 			pthread_cond_wait(&state->changed, &state->lock);
 		else
-			return false;
+			return WORK_NONE;
 	}
 }
 
@@ -517,6 +502,8 @@ static int work_piece(void *ctx, uint64_t base, size_t size, enum ms_state state
 	};
 	worker->span = &span;
 	r = engine->ops->span(engine, worker->scratch, &span, &worker->emit);
+	if (r == 0 && engine->ops->source && !ranges_add(&worker->seen, first, last - first))
+		r = err_nomem();
 	/* Bytes of which hits were dropped were not looked at. */
 	if (r == 0)
 		coverage_add(&worker->coverage, first, last - first, MS_STATE_DATA);
@@ -567,17 +554,22 @@ static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 	return 0;
 }
 
+/* Has the worker's reader read the target it works on. */
+void worker_turn(struct worker *worker)
+{
+	if (worker->read_slot == worker->slot)
+		return;
+	reader_done(&worker->reader);
+	reader_init(&worker->reader, worker->slot->src);
+	worker->read_slot = worker->slot;
+}
+
 /* Reads and searches the chunk. */
 static int search_chunk(struct worker *worker)
 {
-	struct slot *slot = worker->slot;
 	const struct chunk *chunk = &worker->chunk;
 
-	if (worker->read_slot != slot) {
-		reader_done(&worker->reader);
-		reader_init(&worker->reader, slot->src);
-		worker->read_slot = slot;
-	}
+	worker_turn(worker);
 	worker->whole = true;
 	return reader_read(&worker->reader, chunk->base - chunk->before,
 		worker->data - chunk->before, chunk->before + chunk->fresh + chunk->after,
@@ -627,6 +619,11 @@ static void work_chunk(struct worker *worker)
 				? MS_STATE_DEADLINE
 				: MS_STATE_LIMIT);
 	merge_coverage(slot, &worker->coverage);
+	if (judges(state)) {
+		int merged = slot_merge_marks(slot, worker);
+
+		r = r < 0 ? r : merged;
+	}
 	state->bytes_done += chunk->fresh;
 	if (r < 0 && r != MS_ERR_STOPPED)
 		stop_fault(state, r);
@@ -635,6 +632,28 @@ static void work_chunk(struct worker *worker)
 	drain(state);
 	pthread_mutex_unlock(&state->lock);
 }
+
+static void work_target(struct worker *worker)
+{
+	struct run_state *state = worker->state;
+	struct slot *slot = worker->slot;
+	int r = worker_judge(worker);
+
+	pthread_mutex_lock(&state->lock);
+	slot->coverage.sums.gone |= worker->reader.gone;
+	if (r < 0 && r != MS_ERR_STOPPED && r != MS_ERR_MEMORY) {
+		slot->verdict = strdup(ms_error());
+		slot->coverage.sums.partial = true;
+	} else if (r < 0 && r != MS_ERR_STOPPED) {
+		stop_fault(state, r);
+	}
+	queue_result(state, slot, worker->result);
+	worker->result = NULL;
+	drain(state);
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* ---- Workers ---------------------------------------------------------------------------- */
 
 static struct result *take_spare(struct run_state *state)
 {
@@ -651,7 +670,7 @@ static int worker_init(struct worker *worker, struct run_state *state)
 	const struct ms_engine_ops *ops = state->scan->engine->ops;
 	size_t before = (size_t)align_up(state->before, 64);
 
-	*worker = (struct worker){.state = state, .emit = {keep_hit}};
+	*worker = (struct worker){.state = state, .emit = {keep_hit, worker_keep_mark}};
 	worker->buffer = malloc(before + SCAN_CHUNK + state->after + 64);
 	worker->scratch = calloc(1, ops->scratch_size ? ops->scratch_size : 1);
 	if (!worker->buffer || !worker->scratch)
@@ -664,6 +683,8 @@ static void worker_done(struct worker *worker)
 {
 	reader_done(&worker->reader);
 	coverage_done(&worker->coverage);
+	ranges_done(&worker->seen);
+	ranges_done(&worker->marks);
 	result_free(worker->result);
 	free(worker->scratch);
 	free(worker->buffer);
@@ -683,10 +704,15 @@ static void *worker_main(void *ctx)
 			stop_fault(state, err_nomem());
 			break;
 		}
-		if (!next_chunk(&worker))
+		enum work work = next_work(&worker);
+
+		if (work == WORK_NONE)
 			break;
 		pthread_mutex_unlock(&state->lock);
-		work_chunk(&worker);
+		if (work == WORK_CHUNK)
+			work_chunk(&worker);
+		else
+			work_target(&worker);
 		pthread_mutex_lock(&state->lock);
 	}
 	state->running--;
@@ -729,7 +755,7 @@ static void supervise(struct run_state *state)
 		until = (struct timespec){(time_t)(wake / 1000000000), (long)(wake % 1000000000)};
 		pthread_cond_timedwait(&state->changed, &state->lock, &until);
 		if (state->running)
-			check_limits(state);
+			run_check_limits(state);
 		if (now - reported >= 2 * TICK_NS) {
 			reported = now;
 			report_progress(state);
@@ -774,6 +800,8 @@ static void wind_up(struct run_state *state)
 		}
 		if (slot->state == SLOT_OPEN)
 			plan_abandon(slot->plan, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
+		if (judges(state) && !slot->judged)
+			slot_leave_unjudged(slot, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
 		if (slot->state == SLOT_CLOSED) {
 			slot->state = SLOT_FAILED;
 			slot->status = late ? MS_ERR_TIMEOUT : MS_ERR_STOPPED;
@@ -860,7 +888,8 @@ int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
 	state_init(&state, scan);
 	state.slots = calloc(scan->target_count + 1, sizeof(*state.slots));
 	r = state.slots ? 0 : err_nomem();
-	if (r == 0 && scan->target_count > 1)
+	/* Marks are not hits: they are not remembered. */
+	if (r == 0 && scan->target_count > 1 && !scan->engine->ops->source)
 		r = share_new(&state.share);
 	if (r == 0)
 		r = run_workers(&state);

@@ -65,8 +65,8 @@ const struct command commands[] = {
 	{"collect", "TARGET...", "collect evidence into a folder",
 		"Makes a folder with, for each target, its memory map, modules, a dump and what a "
 		"search found, and a manifest with the SHA-256 of every file. With any of "
-		"--dump-process-memory, --memory-search or --dump-memory-region, only those are "
-		"done beside map and modules. Options without a command mean collect.",
+		"--dump-process-memory, --memory-search, --memory-yara or --dump-memory-region, only "
+		"those are done beside map and modules. Options without a command mean collect.",
 		"memsift collect sshd -o evidence", READING | GROUP_COLLECT, cmd_collect},
 	{"verify", "FOLDER", "check an evidence folder against its manifest",
 		"Computes the SHA-256 of every file anew and compares it with the manifest. Ends "

@@ -100,13 +100,13 @@ test_like_yara() {
 		rule counts { strings: $a = "plain" nocase condition: #a > 500 and @a[1] > 0x1000 }
 		rule broad { strings: $a = "puppet-plain" wide xor condition: $a }
 	END
-	yara -s -w rules $pid | sort >expected
+	yara -s -w rules $pid | cut -d: -f1,2 | sort >expected
 	[ "$(wc -l <expected)" -gt 1000 ] || fail "yara finds nothing"
 	for more in "" --no-prefilter; do
 		# shellcheck disable=SC2086
 		run yara $pid -q -s -r rules $more
 		check_status 0
-		sort out >actual
+		cut -d: -f1,2 out | sort >actual
 		[ -z "$(comm -23 expected actual)" ] || fail "$(comm -23 expected actual | head -n 3)"
 	done
 }

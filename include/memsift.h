@@ -477,12 +477,42 @@ struct ms_arg {
  * Unicode almost any bytes would be text. A hit has the string in UTF-8. A string longer than
  * 32 KiB comes as several hits side by side, all but the first with `continued` set; `grep` looks
  * at each.
+ *
+ * The engine "yara" (needs the feature "yara") evaluates YARA rules, each process as one whole, as
+ * libyara does for a process: offsets are addresses, filesize is undefined. Its arguments:
+ *   rules        a file of rules, source or compiled, or a folder of them (*.yar, *.yara, *.yarc
+ *                and the like; each file is a namespace of its own); repeatable
+ *   rule         the text of rules; repeatable
+ *   define       NAME=VALUE, an external variable; repeatable
+ *   tag          only rules with this tag are reported
+ *   identifier   only the rule of this name is reported
+ *   timeout      a duration: for evaluating one process
+ *   keep-going   (no value) sources with errors are left out; ms_engine_notes() tells of them
+ *   no-prefilter (no value) libyara is shown all memory, not only what lies around its atoms
+ * A hit is a match of a string of a rule that holds, or the rule itself where no string of it has
+ * a match to show. Hits come by rule, string and address. Compiled rules must be trusted
+ * (SECURITY.md), and cannot be combined with other sources.
  */
 MS_API int ms_engine_new(
 	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine);
 MS_API void ms_engine_free(ms_engine *engine);
 
 enum { MS_REGEX_MAX = 4096 };
+
+/* What an engine has to tell of how it was made; texts live as long as the engine. */
+struct ms_note {
+	enum ms_note_kind {
+		MS_NOTE_FILE,	 /* a file that was read for it */
+		MS_NOTE_WARNING, /* of the rule compiler */
+		MS_NOTE_ERROR,	 /* a source that was left out, as keep-going says */
+	} kind;
+	const char *file; /* NULL: inline text */
+	uint64_t line;	  /* 0: none */
+	const char *text; /* NULL for a file */
+};
+
+MS_API int ms_engine_notes(
+	const ms_engine *engine, const struct ms_note **ret_list, size_t *ret_count);
 
 /* ---- 8. Scanning ----------------------------------------------------------------------- */
 

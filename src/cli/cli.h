@@ -63,6 +63,8 @@ struct options {
 	const char *memory_search;
 	const char *type, *value, *range, *next, *session, *tolerance; /* scan */
 	bool unknown, undo, list, count, unaligned;
+	bool print_meta, print_tags, print_strings, print_namespace; /* yara */
+	const char *dump_on_hit, *memory_yara;
 };
 
 /* Groups of options; a command takes some of them. */
@@ -78,6 +80,7 @@ enum {
 	GROUP_HELP = 256,
 	GROUP_STRINGS = 512,
 	GROUP_SCAN = 1024,
+	GROUP_YARA = 1 << 15,
 };
 
 struct command {
@@ -197,6 +200,24 @@ void summary_add(struct summary *summary, const struct options *options, const s
 
 /* Runs an engine over all targets and writes what it finds; frees the engine. */
 int search_run(struct options *options, ms_engine *engine);
+
+/* How a command takes what a search finds, where it does more than write it. */
+struct searcher {
+	/* Takes each record; NULL: the output does. */
+	int (*record)(void *ctx, struct output *output, const struct ms_record *record);
+
+	/* The targets of a group are done; may be NULL. */
+	void (*group_done)(void *ctx, struct output *output, const struct target_group *group,
+		struct summary *summary);
+	void *ctx;
+	bool partial; /* something was left out before the search began */
+	struct output *output; /* set by search_run_with() */
+};
+
+int search_run_with(struct options *options, ms_engine *engine, struct searcher *searcher);
+
+/* Says what the engine has to tell of its rules; *ret_errors: some were left out. */
+void yara_notes_tell(const ms_engine *engine, const struct options *options, bool *ret_errors);
 
 /* Notes that one of several targets failed, unless it is the only one. */
 void summary_fail(struct summary *summary, int status);

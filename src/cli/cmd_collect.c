@@ -30,6 +30,7 @@ struct collect {
 	struct evidence *evidence;
 	struct output *output;
 	ms_engine *engine; /* NULL: nothing to search for */
+	ms_engine *rules;  /* YARA rules; NULL: none */
 	bool dump;
 	struct item *items;
 	size_t item_count;
@@ -160,12 +161,12 @@ static int limit_reached(struct subject *subject, const char *what)
 	return 0;
 }
 
-static int write_hits(struct subject *subject, struct ms_sink *sink)
+static int write_hits_of(struct subject *subject, const ms_engine *engine, struct ms_sink *sink)
 {
 	struct collect *collect = subject->collect;
 	struct ms_scan scan = {
 		.size = sizeof(scan),
-		.engine = collect->engine,
+		.engine = engine,
 		.filter = collect->options->filter,
 		.job = subject_job(subject),
 		.context = 64,
@@ -191,6 +192,16 @@ static int write_hits(struct subject *subject, struct ms_sink *sink)
 	evidence_log(
 		collect->evidence, "%s: %llu hits", subject->stem, (unsigned long long)total.hits);
 	return 0;
+}
+
+static int write_hits(struct subject *subject, struct ms_sink *sink)
+{
+	return write_hits_of(subject, subject->collect->engine, sink);
+}
+
+static int write_yara(struct subject *subject, struct ms_sink *sink)
+{
+	return write_hits_of(subject, subject->collect->rules, sink);
 }
 
 /* Writes one of the files above. */
@@ -302,6 +313,8 @@ static void collect_source(struct subject *subject)
 	write_records(subject, "modules.json", write_modules);
 	if (collect->engine && !interrupted())
 		write_records(subject, "hits.json", write_hits);
+	if (collect->rules && !interrupted())
+		write_records(subject, "yara.json", write_yara);
 	if (collect->dump && !interrupted())
 		dump_whole(subject);
 	dump_parts(subject);
@@ -494,21 +507,58 @@ static int check_parts(const struct collect *collect)
 	return STATUS_DONE;
 }
 
+/* A file or a folder; anything else is the text of rules, which no file is called like. */
+static int rules_make(const struct options *options, struct collect *collect)
+{
+	struct stat st;
+	bool text = stat(options->memory_yara, &st) < 0 && strchr(options->memory_yara, '{');
+	struct ms_arg arg = {text ? "rule" : "rules", options->memory_yara};
+	bool errors = false;
+	int r = ms_engine_new("yara", &arg, 1, &collect->rules);
+
+	if (r < 0) {
+		fail(r);
+		return STATUS_USAGE;
+	}
+	yara_notes_tell(collect->rules, options, &errors);
+	return STATUS_DONE;
+}
+
 /* Checks what can be wrong before anything is opened, and fills in what it implies. */
 static int check_options(struct options *options, struct collect *collect)
 {
 	struct ms_arg arg = {"hex", options->memory_search};
 	int r;
 
-	collect->dump = options->dump_memory || (!options->memory_search && !options->region_count);
+	collect->dump = options->dump_memory || (!options->memory_search && !options->memory_yara &&
+							!options->region_count);
 	collect->bytes_left = options->bytes_max ? options->bytes_max : UINT64_MAX;
 	collect->hits_left = options->hits_max ? options->hits_max : UINT64_MAX;
 	if (take_parts(options, collect) < 0)
 		return STATUS_USAGE;
-	if (!options->memory_search)
-		return STATUS_DONE;
-	r = ms_engine_new("bytes", &arg, 1, &collect->engine);
-	return r < 0 ? fail(r) : STATUS_DONE;
+	if (options->memory_search) {
+		r = ms_engine_new("bytes", &arg, 1, &collect->engine);
+		if (r < 0)
+			return fail(r);
+	}
+	return options->memory_yara ? rules_make(options, collect) : STATUS_DONE;
+}
+
+/* The rules are evidence, too: each file goes into the folder, and its hash into the manifest. */
+static void keep_rules(struct collect *collect)
+{
+	const struct ms_note *notes;
+	size_t count, number = 0;
+	int r = 0;
+
+	ms_engine_notes(collect->rules, &notes, &count);
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (notes[i].kind == MS_NOTE_FILE)
+			r = evidence_keep(collect->evidence, notes[i].file, ++number);
+	if (r < 0) {
+		evidence_error(collect->evidence, 0, "rules", "not all of them could be kept");
+		collect->summary.partial = true;
+	}
 }
 
 static int collect_into(struct collect *collect, const struct targets *targets)
@@ -518,7 +568,7 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 	if (status != STATUS_DONE)
 		return status;
 	collect->summary.partial = targets->missing > 0;
-	collect->summary.searched = collect->engine;
+	collect->summary.searched = collect->engine || collect->rules;
 	if (take_items(collect, targets) < 0)
 		collect->summary.status = STATUS_OUTPUT;
 	else if ((status = check_parts(collect)) != STATUS_DONE)
@@ -526,6 +576,8 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 	else if (evidence_open(collect->options, collect->output->started, &collect->evidence) < 0)
 		collect->summary.status = STATUS_OUTPUT;
 	if (collect->evidence) {
+		if (collect->rules)
+			keep_rules(collect);
 		collect_all(collect);
 		if (evidence_close(collect->evidence, &collect->summary) < 0)
 			collect->summary.status = STATUS_OUTPUT;
@@ -556,6 +608,7 @@ int cmd_collect(struct options *options)
 		targets_close(&targets);
 	}
 	ms_engine_free(collect.engine);
+	ms_engine_free(collect.rules);
 	free(collect.parts);
 	free(collect.part_pids);
 	return status;

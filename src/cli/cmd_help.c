@@ -13,6 +13,7 @@ static const struct {
 	{GROUP_TARGET, "Targets"},
 	{GROUP_SEARCH, "Search"},
 	{GROUP_STRINGS, "Strings"},
+	{GROUP_YARA, "Rules"},
 	{GROUP_SCAN, "Values"},
 	{GROUP_READ, "Reading"},
 	{GROUP_DUMP, "Dumps"},

@@ -14,15 +14,31 @@ static int plain_record(void *ctx, const struct ms_record *record)
 	return output->sink.record(output->sink.ctx, record);
 }
 
-static void search_groups(const struct options *options, const struct targets *targets,
-	const ms_engine *engine, struct output *output, struct summary *summary)
+static int searcher_record(void *ctx, const struct ms_record *record)
 {
+	struct searcher *searcher = ctx;
+
+	return searcher->record(searcher->ctx, searcher->output, record);
+}
+
+static struct ms_sink sink_make(
+	const struct options *options, struct output *output, struct searcher *searcher)
+{
+	if (searcher->record)
+		return (struct ms_sink){searcher_record, searcher};
+	return options->plain ? (struct ms_sink){plain_record, output} : output->sink;
+}
+
+static void search_groups(const struct options *options, const struct targets *targets,
+	const ms_engine *engine, struct searcher *searcher, struct summary *summary)
+{
+	struct output *output = searcher->output;
 	struct ms_scan scan = {
 		.size = sizeof(scan),
 		.engine = engine,
 		.filter = options->filter,
 		.context = options->context,
-		.sink = options->plain ? (struct ms_sink){plain_record, output} : output->sink,
+		.sink = sink_make(options, output, searcher),
 	};
 
 	for (size_t i = 0; i < targets->group_count && !interrupted() && !output->failed; i++) {
@@ -32,7 +48,8 @@ static void search_groups(const struct options *options, const struct targets *t
 
 		scan.job = job_make(options);
 		if (!job_rest(&scan.job, summary->bytes_read, output->started_ns)) {
-			complain("--max-memory-size was reached; the targets that follow are left out");
+			complain("--max-memory-size was reached; the targets that follow are left "
+				 "out");
 			summary->partial = true;
 			break;
 		}
@@ -44,6 +61,8 @@ static void search_groups(const struct options *options, const struct targets *t
 			summary_add(summary, options, &total);
 		else if (!output->failed)
 			summary->status = fail(r);
+		if (searcher->group_done && !output->failed)
+			searcher->group_done(searcher->ctx, output, group, summary);
 		if (options->hits_max && summary->hits >= options->hits_max)
 			break;
 	}
@@ -68,19 +87,26 @@ static int engine_make(const struct options *options, ms_engine **ret_engine)
 		return STATUS_USAGE;
 	}
 	if (bytes && regex) {
-		complain("search: -e cannot be combined with -t or -x; run them one after the other");
+		complain("search: -e cannot be combined with -t or -x; run them one after the "
+			 "other");
 		return STATUS_USAGE;
 	}
 	if (options->context > MS_CONTEXT_MAX) {
 		complain("--context: at most %d", MS_CONTEXT_MAX);
 		return STATUS_USAGE;
 	}
-	r = ms_engine_new(
-		regex ? "regex" : "bytes", options->args, options->arg_count, ret_engine);
+	r = ms_engine_new(regex ? "regex" : "bytes", options->args, options->arg_count, ret_engine);
 	return r < 0 ? fail(r) : STATUS_DONE;
 }
 
 int search_run(struct options *options, ms_engine *engine)
+{
+	struct searcher searcher = {0};
+
+	return search_run_with(options, engine, &searcher);
+}
+
+int search_run_with(struct options *options, ms_engine *engine, struct searcher *searcher)
 {
 	struct summary summary = {.searched = true};
 	struct targets targets;
@@ -88,10 +114,11 @@ int search_run(struct options *options, ms_engine *engine)
 	int status = targets_open(options, &targets);
 
 	if (status == STATUS_DONE) {
-		summary.partial = targets.missing > 0;
+		summary.partial = targets.missing > 0 || searcher->partial;
 		status = output_open(&output, options);
+		searcher->output = &output;
 		if (status == STATUS_DONE) {
-			search_groups(options, &targets, engine, &output, &summary);
+			search_groups(options, &targets, engine, searcher, &summary);
 			status = output_close(&output, options, &summary);
 		}
 		targets_close(&targets);

@@ -50,6 +50,13 @@ const struct command commands[] = {
 		"never stopped.",
 		"memsift scan game --value 100; memsift scan game --next '- 5' --list",
 		READING | GROUP_SCAN, cmd_scan},
+	{"yara", "TARGET...", "evaluate YARA rules",
+		"Evaluates YARA rules, each process as one whole: counts and offsets go over all of "
+		"its memory, and offsets are addresses. Rules come from files (source or compiled), "
+		"folders, where each file is a namespace of its own, or the command line. Matches "
+		"across adjacent mappings are found, and a page that cannot be read costs that page "
+		"only. --dump-on-hit writes dumps into the current folder when the search is over.",
+		"memsift yara --all -r rules/ -s --fail-on-hit", READING | GROUP_YARA, cmd_yara},
 	{"dump", "TARGET...", "dump memory to a file",
 		"Writes each target as an ELF core that gdb and lldb open and that memsift takes "
 		"as a target again. What could not be read is left out, not filled with zeros. "
@@ -58,8 +65,8 @@ const struct command commands[] = {
 	{"collect", "TARGET...", "collect evidence into a folder",
 		"Makes a folder with, for each target, its memory map, modules, a dump and what a "
 		"search found, and a manifest with the SHA-256 of every file. With any of "
-		"--dump-process-memory, --memory-search or --dump-memory-region, only those are "
-		"done beside map and modules. Options without a command mean collect.",
+		"--dump-process-memory, --memory-search, --memory-yara or --dump-memory-region, only "
+		"those are done beside map and modules. Options without a command mean collect.",
 		"memsift collect sshd -o evidence", READING | GROUP_COLLECT, cmd_collect},
 	{"verify", "FOLDER", "check an evidence folder against its manifest",
 		"Computes the SHA-256 of every file anew and compares it with the manifest. Ends "

@@ -12,6 +12,7 @@ int cmd_read(struct options *options);
 int cmd_dump(struct options *options);
 int cmd_search(struct options *options);
 int cmd_scan(struct options *options);
+int cmd_yara(struct options *options);
 int cmd_strings(struct options *options);
 int cmd_collect(struct options *options);
 int cmd_verify(struct options *options);

@@ -164,6 +164,53 @@ void evidence_add(struct evidence *evidence, const char *path, uint64_t size, co
 	pthread_mutex_unlock(&evidence->lock);
 }
 
+static int copy_stream(FILE *from, ms_file *to)
+{
+	char buffer[65536];
+	size_t size;
+	int r = 0;
+
+	while (r == 0 && (size = fread(buffer, 1, sizeof(buffer), from)) > 0)
+		r = ms_file_write(to, buffer, size);
+	return r == 0 && ferror(from) ? MS_ERR_IO : r;
+}
+
+static int copy_file(struct evidence *evidence, const char *from, const char *to)
+{
+	FILE *file = fopen(from, "re");
+	ms_file *copy = NULL;
+	int r = file ? ms_file_create(to, evidence_file_flags(evidence), &copy) : MS_ERR_NOT_FOUND;
+
+	if (r == 0)
+		r = copy_stream(file, copy);
+	if (r == 0)
+		r = ms_file_commit(copy);
+	if (r == 0)
+		evidence_add(evidence, to, ms_file_size(copy), ms_file_sha256(copy));
+	ms_file_free(copy);
+	if (file)
+		fclose(file);
+	return r;
+}
+
+int evidence_keep(struct evidence *evidence, const char *path, size_t number)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = inner_path(evidence, "rules"), *copy = NULL;
+	int r = MS_ERR_MEMORY;
+
+	if (folder && asprintf(&copy, "%s/%04zu-%s", folder, number, slash ? slash + 1 : path) < 0)
+		copy = NULL;
+	if (copy)
+		r = mkdir(folder, 0700) == 0 || errno == EEXIST ? copy_file(evidence, path, copy)
+								: MS_ERR_IO;
+	if (r < 0)
+		complain("cannot keep a copy of %s in the evidence", path);
+	free(copy);
+	free(folder);
+	return r;
+}
+
 /* ---- Log and summary -------------------------------------------------------------------- */
 
 void evidence_log(struct evidence *evidence, const char *format, ...)

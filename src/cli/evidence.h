@@ -28,6 +28,12 @@ int evidence_file_open(struct evidence *evidence, const char *path,
 	struct evidence_file **ret_file, struct ms_sink *ret_sink);
 int evidence_file_close(struct evidence_file *file, int status);
 
+/*
+ * Copies a file of rules into the folder rules/, under its own name with a number before it, and
+ * enters it into the manifest.
+ */
+int evidence_keep(struct evidence *evidence, const char *path, size_t number);
+
 /* Enters a finished file into the manifest. */
 void evidence_add(struct evidence *evidence, const char *path, uint64_t size, const char *sha256);
 

@@ -66,7 +66,7 @@ static int add_arg(struct options *options, const struct option_row *row, const 
 {
 	static const struct {
 		const char *option, *key;
-	} keys[] = {{"ignore-case", "nocase"}};
+	} keys[] = {{"ignore-case", "nocase"}, {"timeout-per-process", "timeout"}};
 	struct ms_arg arg = {row->name, value ? value : ""};
 	struct ms_arg *grown;
 
@@ -146,7 +146,8 @@ const struct option_row option_rows[] = {
 		GROUP_SEARCH, add_arg, 0},
 	{"utf16", 0, NULL, "search for the texts as UTF-16LE, too", GROUP_SEARCH, add_arg, 0},
 	{"align", 0, "N", "only hits whose address is a multiple of N", GROUP_SEARCH, add_arg, 0},
-	{"context", 0, "N", "bytes to show before and after a hit (default 16)", GROUP_SEARCH,
+	{"context", 0, "N", "bytes to show before and after a hit (default 16)",
+		GROUP_SEARCH | GROUP_YARA,
 		set_number, FIELD(context)},
 	{"min", 0, "N", "at least so many characters (default 4)", GROUP_STRINGS, add_arg, 0},
 	{"encoding", 0, "LIST", "of ascii (default), utf8, utf16le, utf16be; by commas",
@@ -155,7 +156,26 @@ const struct option_row option_rows[] = {
 	{"plain", 0, NULL, "only the text, one string a line", GROUP_STRINGS, set_flag,
 		FIELD(plain)},
 	{"fail-on-hit", 0, NULL, "end with status 1 if anything was found",
-		GROUP_SEARCH | GROUP_STRINGS, set_flag, FIELD(fail_on_hit)},
+		GROUP_SEARCH | GROUP_STRINGS | GROUP_YARA, set_flag, FIELD(fail_on_hit)},
+
+	{"rules", 'r', "FILE", "rules: a source or compiled file, or a folder; may be repeated",
+		GROUP_YARA, add_arg, 0},
+	{"rule", 0, "TEXT", "rules as they are; may be repeated", GROUP_YARA, add_arg, 0},
+	{"define", 'd', "VAR=VALUE", "an external variable; may be repeated", GROUP_YARA, add_arg, 0},
+	{"tag", 't', "TAG", "only rules with this tag", GROUP_YARA, add_arg, 0},
+	{"identifier", 'i', "NAME", "only the rule of this name", GROUP_YARA, add_arg, 0},
+	{"print-meta", 'm', NULL, "text: show metadata", GROUP_YARA, set_flag, FIELD(print_meta)},
+	{"print-tags", 'g', NULL, "text: show tags", GROUP_YARA, set_flag, FIELD(print_tags)},
+	{"print-strings", 's', NULL, "text: show each match", GROUP_YARA, set_flag,
+		FIELD(print_strings)},
+	{"print-namespace", 'e', NULL, "text: show namespaces", GROUP_YARA, set_flag,
+		FIELD(print_namespace)},
+	{"timeout-per-process", 'a', "SECONDS", "evaluate one process for at most so long",
+		GROUP_YARA, add_arg, 0},
+	{"keep-going", 0, NULL, "leave out rule files with errors", GROUP_YARA, add_arg, 0},
+	{"no-prefilter", 0, NULL, "let libyara itself go through all memory", GROUP_YARA, add_arg, 0},
+	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
+		set_text, FIELD(dump_on_hit)},
 
 	{"type", 0, "T", "i8 to i64, u8 to u64, f32, f64 or bytes (default i32)", GROUP_SCAN,
 		set_text, FIELD(type)},
@@ -193,6 +213,8 @@ const struct option_row option_rows[] = {
 		FIELD(dump_memory)},
 	{"memory-search", 0, "PATTERN", "search for a hex pattern", GROUP_COLLECT, set_text,
 		FIELD(memory_search)},
+	{"memory-yara", 0, "RULE", "evaluate YARA rules: a file, a folder or the text",
+		GROUP_COLLECT, set_text, FIELD(memory_yara)},
 	{"dump-memory-region", 0, "PID:ADDRESS:SIZE", "dump this part; may be repeated",
 		GROUP_COLLECT, add_region, 0},
 

@@ -9,8 +9,7 @@
 
 #include <assert.h>
 
-int ms_engine_new(
-	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine)
+int ms_engine_new(const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
 		ms_engine *engine;
@@ -59,6 +58,15 @@ void ms_engine_free(ms_engine *engine)
 		engine->ops->destroy(engine);
 	free(engine->priv);
 	free(engine);
+}
+
+int ms_engine_notes(const ms_engine *engine, const struct ms_note **ret_list, size_t *ret_count)
+{
+	*ret_list = NULL;
+	*ret_count = 0;
+	if (engine->ops->notes)
+		engine->ops->notes(engine, ret_list, ret_count);
+	return 0;
 }
 
 size_t engine_overlap(const struct ms_engine *engine)

@@ -35,11 +35,55 @@ struct ms_hit {
 	const char *text;     /* in UTF-8; may be the very bytes */
 	size_t text_size;
 	bool continued; /* goes on where a piece of the same string ended */
+
+	/* Of a rule; else NULL. It lives as long as the engine. */
+	const struct ms_rule *rule;
+	const char *string; /* its identifier; NULL: the rule as a whole, without an address */
+	int xor_key;	    /* -1: none */
+};
+
+/* A rule as records show it. */
+struct ms_rule {
+	const char *name, *space; /* its identifier and its namespace */
+	const struct ms_record *tags, *meta;
+	size_t tag_count, meta_count;
 };
 
 /* Where hits go; made by the core. */
 struct ms_emit {
 	int (*hit)(struct ms_emit *emit, const struct ms_hit *hit);
+
+	/* Only for engines with a `source` operation: a range to come back to. */
+	int (*mark)(struct ms_emit *emit, uint64_t base, uint64_t size);
+};
+
+struct ms_range {
+	uint64_t base, size;
+};
+
+/*
+ * A target whose spans have all been shown, for the `source` operation of an engine: what was
+ * read of it, and what the spans marked. Lives for that one call and its one thread, except for
+ * stopped(), which may be called by others.
+ */
+struct ms_view {
+	const struct ms_range *data, *marks; /* ascending, apart from each other; marks in data */
+	size_t data_count, mark_count;
+	size_t context; /* bytes that a hit is to be shown with, before and behind */
+
+	/*
+	 * Reads anew (the target goes on, so the bytes may be others than those of the spans), and
+	 * calls piece() for each stretch as reader_read() does.
+	 */
+	int (*read)(struct ms_view *view, uint64_t base, void *buf, size_t size,
+		int (*piece)(void *ctx, uint64_t base, size_t size, enum ms_state state),
+		void *ctx);
+
+	/* Says that a part of `data` could not be judged after all, and why. */
+	void (*missed)(struct ms_view *view, uint64_t base, uint64_t size, enum ms_state state);
+
+	/* True when the job is to end; asks the clock and the caller. */
+	bool (*stopped)(const struct ms_view *view);
 };
 
 struct ms_engine_ops {
@@ -64,6 +108,19 @@ struct ms_engine_ops {
 	/* Reports hits by ascending address. A non-zero return of emit->hit() is passed on. */
 	int (*span)(const struct ms_engine *engine, void *scratch, const struct ms_span *span,
 		struct ms_emit *emit);
+
+	/*
+	 * NULL: spans are all. Otherwise spans only mark, and this is called once for each target
+	 * when its spans are done, for many targets at once. It reports hits in any order, with
+	 * their context; a negative return other than MS_ERR_STOPPED becomes the error of the
+	 * target, not of the job, unless it is MS_ERR_MEMORY.
+	 */
+	int (*source)(const struct ms_engine *engine, void *scratch, struct ms_view *view,
+		struct ms_emit *emit);
+
+	/* NULL: there is nothing to tell of how the engine was made. */
+	void (*notes)(
+		const struct ms_engine *engine, const struct ms_note **ret_list, size_t *ret_count);
 };
 
 struct ms_engine {

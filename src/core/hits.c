@@ -18,6 +18,7 @@ struct hits {
 	/* Modules of the target whose hits are coming out, listed at its first hit. */
 	const struct ms_module *modules;
 	size_t module_count, module_next;
+	uint64_t module_address; /* of the last search */
 	bool modules_known;
 };
 
@@ -32,11 +33,17 @@ static int open_target(void *ctx, size_t index, ms_source **ret_source)
 	return ms_source_open_process(hits->host, &hits->list[index], ret_source);
 }
 
-/* Hits come by ascending address, and so do modules: the search goes on where it was. */
+/*
+ * Hits mostly come by ascending address, and so do modules: the search goes on where it was, or
+ * from the beginning.
+ */
 static const struct ms_module *module_at(struct hits *hits, uint64_t address)
 {
 	const struct ms_module *module;
 
+	if (address < hits->module_address)
+		hits->module_next = 0;
+	hits->module_address = address;
 	while (hits->module_next < hits->module_count &&
 		hits->modules[hits->module_next].base + hits->modules[hits->module_next].size <=
 			address)
@@ -51,6 +58,7 @@ static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit 
 	const struct ms_sink *sink = &hits->options->sink;
 	struct ms_value values[MS_COLUMNS_MAX];
 	struct ms_record record = {&ms_schema_hit, values};
+	bool placed; /* at an address */
 
 	(void)index;
 	if (!hits->modules_known) {
@@ -60,10 +68,12 @@ static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit 
 		hits->modules_known = true;
 		hits->module_next = 0;
 	}
-	record_hit(&src->process, hit, region_find(&src->regions, hit->address),
-		module_at(hits, hit->address), values);
+	placed = !hit->rule || hit->string;
+	record_hit(&src->process, hit, placed ? region_find(&src->regions, hit->address) : NULL,
+		placed ? module_at(hits, hit->address) : NULL, values);
 	hits->total.hits++;
-	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
+	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller")
+						: 0;
 }
 
 static int failed_out(struct hits *hits, size_t index, int status, const char *error)
@@ -74,17 +84,27 @@ static int failed_out(struct hits *hits, size_t index, int status, const char *e
 	hits->total.targets_failed += status != MS_ERR_TIMEOUT && status != MS_ERR_STOPPED;
 	hits->total.targets_denied += status == MS_ERR_ACCESS;
 	hits->total.partial = true;
-	return sink_error(&hits->options->sink, process->pid, process->name,
-		error ? error : "out of memory");
+	return sink_error(
+		&hits->options->sink, process->pid, process->name, error ? error : "out of memory");
 }
 
-static int done_out(void *ctx, size_t index, ms_source *src, struct coverage *coverage,
-	int status, const char *error)
+/* Told of the target as a whole: what was found still counts. */
+static int troubled_out(void *ctx, size_t index, ms_source *src, const char *error)
+{
+	struct hits *hits = ctx;
+
+	(void)index;
+	return sink_error(&hits->options->sink, src->process.pid, src->process.name, error);
+}
+
+static int done_out(void *ctx, size_t index, ms_source *src, struct coverage *coverage, int status,
+	const char *error)
 {
 	struct hits *hits = ctx;
 	int r;
 
 	hits->modules_known = false;
+	hits->module_address = 0;
 	if (!coverage) {
 		/* The job failed: nobody wants to hear any more. */
 		if (!hits->only)
@@ -117,6 +137,7 @@ static int run(struct hits *hits, size_t count, struct ms_total *ret_total)
 		.open = open_target,
 		.hit = hit_out,
 		.done = done_out,
+		.troubled = troubled_out,
 		.ctx = hits,
 	};
 	int r = scan_run(&scan, &hits->total.hit_limit, &hits->total.stopped);

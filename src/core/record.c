@@ -78,6 +78,12 @@ static const struct ms_column hit_columns[] = {
 	{"encoding", MS_TYPE_TEXT},
 	{"text", MS_TYPE_TEXT},
 	{"continued", MS_TYPE_BOOL},
+	{"rule", MS_TYPE_TEXT},
+	{"namespace", MS_TYPE_TEXT},
+	{"tags", MS_TYPE_LIST},
+	{"meta", MS_TYPE_LIST},
+	{"string", MS_TYPE_TEXT},
+	{"xor_key", MS_TYPE_U64},
 };
 SCHEMA(hit, hit_columns);
 
@@ -167,6 +173,11 @@ struct ms_value value_text(const char *text)
 struct ms_value value_bytes(const void *data, size_t size)
 {
 	return (struct ms_value){.present = true, .v.data = data, .size = size};
+}
+
+static struct ms_value value_list(const struct ms_record *items, size_t count)
+{
+	return (struct ms_value){.present = true, .v.items = items, .size = count};
 }
 
 /* The text of "rwxp" for each combination, so that records can borrow it. */
@@ -270,14 +281,16 @@ void record_hit(const struct ms_process *process, const struct ms_hit *hit,
 	struct ms_value ret_values[MS_COLUMNS_MAX])
 {
 	bool context = hit->context;
+	const struct ms_rule *rule = hit->rule;
+	bool placed = !rule || hit->string; /* at an address */
 	struct ms_value unknown = value_unknown();
 	const struct ms_value values[] = {
 		value_u64(process->pid),
 		value_text(process->name),
-		value_u64(hit->address),
-		value_u64(hit->size),
+		placed ? value_u64(hit->address) : unknown,
+		placed ? value_u64(hit->size) : unknown,
 		value_text(hit->pattern),
-		value_bytes(hit->bytes, hit->bytes_size),
+		placed ? value_bytes(hit->bytes, hit->bytes_size) : unknown,
 		context ? value_bytes(hit->context, hit->context_size) : unknown,
 		context ? value_u64(hit->context_before) : unknown,
 		region ? value_u64(region->base) : unknown,
@@ -290,6 +303,12 @@ void record_hit(const struct ms_process *process, const struct ms_hit *hit,
 		value_text(hit->encoding),
 		hit->text ? value_bytes(hit->text, hit->text_size) : unknown,
 		hit->text ? value_bool(hit->continued) : unknown,
+		rule ? value_text(rule->name) : unknown,
+		rule ? value_text(rule->space) : unknown,
+		rule ? value_list(rule->tags, rule->tag_count) : unknown,
+		rule ? value_list(rule->meta, rule->meta_count) : unknown,
+		rule ? value_text(hit->string) : unknown,
+		rule && hit->xor_key >= 0 ? value_u64((uint64_t)hit->xor_key) : unknown,
 	};
 
 	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(hit_columns), "one value a column");

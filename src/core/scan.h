@@ -49,6 +49,9 @@ struct scan {
 	int (*done)(void *ctx, size_t index, struct ms_source *src, struct coverage *coverage,
 		int status, const char *error);
 
+	/* The target could not be judged as a whole; done() follows. NULL: nobody wants to know. */
+	int (*troubled)(void *ctx, size_t index, struct ms_source *src, const char *error);
+
 	/*
 	 * NULL, or wants every target's plan made before its first chunk: told the position behind
 	 * its last byte. The coverage then keeps the stretches without data.

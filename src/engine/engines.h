@@ -17,12 +17,16 @@
 extern const struct ms_engine_ops bytes_engine;
 extern const struct ms_engine_ops regex_engine;
 extern const struct ms_engine_ops strings_engine; /* strings.c */
+extern const struct ms_engine_ops yara_engine;
 
 static const struct ms_engine_ops *const engines[] = {
 	&bytes_engine,
 	&strings_engine,
 #ifdef HAVE_REGEX
 	&regex_engine,
+#endif
+#ifdef HAVE_YARA
+	&yara_engine,
 #endif
 };
 
@@ -31,6 +35,7 @@ static const struct {
 	const char *name, *why;
 } engines_optional[] = {
 	{"regex", "this build has no regular expressions: it was made without libhs"},
+	{"yara", "this build has no YARA rules: it was made without libyara"},
 };
 
 #endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine "yara" inside: yara.c is the engine, yara_rules.c makes rules of sources,
+ * yara_compiled.c loads and describes them, yara_atoms.c knows where libyara need not look,
+ * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks, yara_watch.c
+ * ends it when it must.
+ */
+#ifndef MS_ENGINE_YARA_H
+#define MS_ENGINE_YARA_H
+
+#include "base/arena.h"
+#include "base/vec.h"
+#include "core/engine.h"
+
+#include <yara.h>
+
+enum {
+	YARA_MARGIN = 4,   /* bytes beside a match that may decide on it: two wide characters */
+	YARA_ATOM_MAX = 4, /* bytes of an atom */
+	YARA_ENTRY_SIZE = 4096, /* holds the headers of a program */
+	YARA_MATCH_SHOWN = 64,	/* bytes of a match that are kept */
+};
+
+/* ---- Rules ---- */
+
+/* One part of a string that libyara cuts up at a long jump. */
+struct yara_link {
+	uint32_t string;	  /* index of the part */
+	int64_t gap_min, gap_max; /* to the part before */
+};
+
+/* A string of several parts, from its head to its tail. */
+struct yara_chain {
+	size_t first, count; /* in links */
+};
+
+/* Rules that were compiled together. */
+struct yara_set {
+	YR_RULES *rules;
+	struct ms_rule *shown; /* one for each rule */
+	VEC(struct yara_chain) chains;
+	VEC(struct yara_link) links;
+};
+
+/* What an atom that was found at `offset` asks to be looked at: from offset - before to + after. */
+struct yara_reach {
+	uint32_t before, after;
+};
+
+struct find;
+
+struct yara_atoms {
+	struct find *find;		/* NULL: the filter is off */
+	VEC(struct yara_reach) reaches; /* one for each literal of find */
+	size_t span_max;		/* no attempt to match looks at more bytes in a row */
+};
+
+struct yara {
+	struct arena arena;
+	VEC(struct ms_note) notes;
+	VEC(struct yara_set) sets;
+	struct yara_atoms atoms;
+	const char *tag, *identifier; /* NULL: all rules */
+	uint64_t timeout_ns;	      /* 0: none */
+	bool keep_going, no_prefilter;
+	bool initialized; /* libyara was, for this engine */
+};
+
+/* Makes sets of the arguments' rules; yara->sets owns them, even after a failure. */
+int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count);
+
+/* A note whose texts are copied. */
+int yara_note(struct yara *yara, enum ms_note_kind kind, const char *file, uint64_t line,
+	const char *text);
+
+/* Loads rules that yara or yarac compiled. */
+int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+
+/* Whether a file's first bytes are those of compiled rules. */
+bool yara_is_compiled(const uint8_t *data, size_t size);
+
+/* Describes the rules of a set for records. */
+int yara_set_describe(struct yara *yara, struct yara_set *set);
+
+/* ---- Atoms ---- */
+
+/* Takes the atoms out of all sets. */
+int yara_atoms_make(struct yara *yara);
+void yara_atoms_done(struct yara_atoms *atoms);
+
+/* Marks what libyara must see of a span. */
+int yara_atoms_mark(const struct yara *yara, const struct ms_span *span, struct ms_emit *emit);
+
+/* ---- Matches ---- */
+
+/* Takes over the joining of parts from libyara, which gets it wrong across blocks. */
+int yara_chains_take(struct yara_set *set);
+
+/* Joins the parts again when all blocks have been seen. */
+int yara_chains_join(const struct yara_set *set, YR_SCANNER *scanner, const struct ms_range *data,
+	size_t data_count);
+
+struct yara_piece;
+
+/*
+ * Takes out of the piece's matches those that its edges may have made; `span` is the span_max of
+ * the atoms. Returns the bytes that all its matches need.
+ */
+size_t yara_edges_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t span);
+
+/* Has libyara no longer look for the strings that match most; returns one of them. */
+const YR_STRING *yara_matches_limit(YR_SCANNER *scanner);
+
+/* ---- One evaluation ---- */
+
+/* What lies beyond an end of a block. */
+enum yara_edge {
+	YARA_EDGE_NONE,	  /* nothing: memory ends there */
+	YARA_EDGE_WINDOW, /* memory that was not marked */
+	YARA_EDGE_CUT,	  /* the rest of the mark; another block overlaps */
+};
+
+/* A block to be shown. */
+struct yara_piece {
+	uint64_t base;
+	size_t offset, size; /* in the buffer */
+	enum yara_edge left, right;
+};
+
+struct yara_blocks {
+	const struct yara *yara;
+	const struct yara_set *set;
+	struct ms_view *view;
+	YR_SCANNER *scanner;
+	YR_MEMORY_BLOCK block;
+	YR_MEMORY_BLOCK_ITERATOR iterator;
+	uint64_t deadline_ns;
+	int status; /* why it goes no further; MS_ERR_MEMORY */
+
+	/* While libyara looks for matches: blocks of what was marked. */
+	bool matching;
+	size_t mark, data; /* the mark being cut, and the data it lies in */
+	uint64_t at;	   /* the first byte of it that was not shown; 0: all of it */
+	uint8_t *buffer;
+	size_t buffer_size, overlap;
+	VEC(struct yara_piece) pieces;
+	size_t piece;
+	bool shown; /* a block is being looked at */
+	size_t match_bytes;
+	const YR_STRING *limited; /* a string with too many matches, and how many were kept */
+	int limited_count;
+	bool late; /* some of the marked memory was left out */
+
+	/* While it evaluates conditions: all data, read when it is asked for. */
+	bool importing; /* a module looks for a program: only where memory begins */
+	size_t range;
+	uint64_t next;
+	uint8_t *fetched;
+	uint64_t fetched_base;
+	size_t fetched_size, fetched_room;
+	VEC(uint8_t *) kept; /* modules point into these */
+};
+
+int yara_blocks_init(struct yara_blocks *blocks, const struct yara *yara,
+	const struct yara_set *set, struct ms_view *view, YR_SCANNER *scanner);
+void yara_blocks_done(struct yara_blocks *blocks);
+
+/* A module begins or ends looking at memory. */
+void yara_blocks_import(struct yara_blocks *blocks, bool begins);
+
+/* Ends an evaluation that goes on for too long after it was told to stop. */
+struct yara_watch;
+
+int yara_watch_begin(struct yara_blocks *blocks, struct yara_watch **ret_watch);
+void yara_watch_end(struct yara_watch *watch);
+
+#endif

@@ -4,7 +4,8 @@
  *
  * Introduction
  *
- * A *host* is where processes live: this machine ("local"), an ELF core, a raw file, a buffer.
+ * A *host* is where processes live: this machine ("local"), an ELF core, a raw file, a buffer,
+ * another machine's memory through MemProcFS.
  * A *source* is one opened address space: its regions and its bytes, whatever lies beneath.
  * An *engine* is a compiled query. A *scan* runs an engine over the regions of one or many
  * sources that a *filter* lets through, on several threads, and hands what it finds to a *sink*
@@ -115,9 +116,33 @@ struct ms_process {
 
 /*
  * Opens a host: "local" or NULL for this machine, else the path of a file, whose content tells
- * what it is (an ELF core; anything else is a raw image, one region at address 0).
+ * what it is (an ELF core; anything else is a raw image, one region at address 0). "vmm:DEVICE"
+ * is memory of a Windows machine through MemProcFS (needs the feature "memprocfs" and its library
+ * at run time; docs/memprocfs.md), DEVICE being what LeechCore takes: a file, "fpga"...
  */
 MS_API int ms_host_open(const char *spec, ms_host **ret_host);
+
+/* How to reach memory. Texts may be NULL. */
+struct ms_host_options {
+	size_t size;		    /* sizeof(struct ms_host_options) */
+	const char *backend;	    /* "auto" (default), "native" or "memprocfs" */
+	const char *device;	    /* instead of a spec: "proc" on Linux, or any of LeechCore's */
+	const char *memprocfs_path; /* of MemProcFS's library, or its folder; default: looked for */
+	const char *dtb;	    /* physical address of page tables, where no system is recognised */
+	const char *memmap;	    /* "auto", or a file that tells which physical addresses are memory */
+	const char *pagefile;	    /* the machine's pagefile.sys */
+};
+
+/*
+ * The same with options. Without a spec they decide: a device that is named is opened or the call
+ * fails; where none is, MemProcFS is used if it can see this machine, else the system's own
+ * interfaces. ms_host_backend() tells which it was ("native", "memprocfs", "file"), and
+ * ms_host_why() in a sentence why.
+ */
+MS_API int ms_host_open_with(
+	const char *spec, const struct ms_host_options *options, ms_host **ret_host);
+MS_API const char *ms_host_backend(const ms_host *host);
+MS_API const char *ms_host_why(const ms_host *host);
 
 /* A piece of memory for ms_host_open_memory(). Data may be NULL: size bytes of that state. */
 struct ms_segment {

@@ -39,9 +39,14 @@ struct options {
 	int operand_count;
 
 	/* targets */
-	const char *from, *pids, *names, *exclude, *user;
+	const char *pids, *names, *exclude, *user;
 	bool all, tree, include_system;
 	ms_filter *filter;
+
+	/* where memory is */
+	const char *from;
+	struct ms_host_options host;
+	char *backend, *why; /* what it came to, and why; NULL until a host was opened */
 
 	/* limits */
 	uint64_t timeout_ns, bytes_max, process_bytes_max, threads, hits_max;
@@ -77,6 +82,7 @@ enum {
 	GROUP_HELP = 256,
 	GROUP_STRINGS = 512,
 	GROUP_SCAN = 1024,
+	GROUP_HOST = 2048,
 };
 
 struct command {
@@ -124,6 +130,9 @@ int status_of(int status);
 
 /* ---- Targets ---- */
 
+/* Opens the host that the options ask for, notes what it is, and says so where it was a choice. */
+int host_open(struct options *options, ms_host **ret_host);
+
 struct target_group {
 	ms_host *host;
 	const struct ms_process *list;
@@ -137,7 +146,7 @@ struct targets {
 };
 
 /* Finds what the command line names; 0, or an exit status after saying what is wrong. */
-int targets_open(const struct options *options, struct targets *ret_targets);
+int targets_open(struct options *options, struct targets *ret_targets);
 void targets_close(struct targets *targets);
 
 /* ---- Output (stdout or -o FILE) ---- */

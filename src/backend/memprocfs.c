@@ -232,7 +232,6 @@ static int look_around(struct vmm_host *vh)
 	vh->model = setting(vh, VMM_OPT_MEMORY_MODEL);
 	vh->windows = vh->system == VMM_SYSTEM_WINDOWS_64 || vh->system == VMM_SYSTEM_WINDOWS_32;
 	vh->is_volatile = changes(vh);
-	vh->paging = setting(vh, VMM_OPT_PAGING_ENABLED);
 	if (vh->system == VMM_SYSTEM_PHYSICAL)
 		return err_set(MS_ERR_FORMAT,
 			"%s opens, but MemProcFS recognises no system in it; --dtb ADDRESS (the "
@@ -311,6 +310,7 @@ static int open_device(struct ms_host *host, const struct ms_host_options *optio
 	struct vmm_host *vh = host->priv;
 	int r = check_options(options, vh->device);
 
+	vh->has_page_file = options->pagefile;
 	if (r == 0)
 		r = vmm_library_open(vh->library_path, &vh->library, &vh->search);
 	if (r == 0)

@@ -85,7 +85,7 @@ struct vmm_host {
 	char *device;
 	uint64_t version[3];
 	uint64_t system, model;
-	bool windows, is_volatile, paging;
+	bool windows, is_volatile, has_page_file;
 	struct process_list processes; /* of a device that does not change */
 	bool listed;
 	pthread_mutex_t lock; /* guards refreshed_ns */

@@ -503,7 +503,7 @@ static enum ms_state page_state(
 		return MS_STATE_REMOTE_FILE;
 	if (state == MS_STATE_ABSENT)
 		return untouched(range);
-	if (state == MS_STATE_SWAPPED && vh->paging)
+	if (state == MS_STATE_SWAPPED && vh->has_page_file)
 		return MS_STATE_DATA;
 	return state;
 }

@@ -538,6 +538,7 @@ static int vmm_attach(struct ms_host *host, struct ms_source *src)
 		return err_set(MS_ERR_GONE,
 			"pid %u has passed to another process since it was listed", vs->pid);
 	vs->peb = now.peb;
+	vs->tables = now.dtb;
 	/* The kernel's half is the same in all; it is listed once, with the process named System.
 	 */
 	vs->kernel = !vh->windows || vs->pid == 4;

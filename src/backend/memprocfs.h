@@ -122,8 +122,8 @@ struct vmm_maps {
 
 struct vmm_source {
 	uint32_t pid;
-	bool kernel; /* its upper half is listed as well */
-	uint64_t eprocess, peb;
+	bool kernel;	       /* its upper half is listed as well */
+	uint64_t peb, tables;  /* tables: physical, of the highest level */
 	pthread_rwlock_t lock; /* guards maps */
 	struct vmm_maps maps;
 	bool mapped;
@@ -157,6 +157,17 @@ int vmm_maps_fetch(struct vmm_host *vh, uint32_t pid, bool kernel, struct vmm_ma
 /* The name of a mapped file, "" where it cannot be told. */
 int vmm_file_name(
 	struct vmm_host *vh, uint64_t file_object, struct arena *strings, const char **ret_name);
+
+/* What the page tables say of a page. */
+enum vmm_entry {
+	VMM_ENTRY_BELOW,   /* no answer: the next table has it */
+	VMM_ENTRY_NONE,	   /* never touched */
+	VMM_ENTRY_SOME,	   /* it is somewhere */
+	VMM_ENTRY_UNKNOWN, /* the tables themselves cannot be read */
+};
+
+/* Looks at the tables of the process; the answer holds from address up to *ret_upto. */
+enum vmm_entry vmm_tables_look(struct ms_source *src, uint64_t address, uint64_t *ret_upto);
 
 /* Adds the stacks of the process's threads to its maps. */
 int vmm_stacks_find(struct ms_source *src, struct vmm_maps *maps);

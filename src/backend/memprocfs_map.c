@@ -589,6 +589,29 @@ static bool state_pages(struct ms_source *src, struct stating *s, const struct v
 	return s->at > from || state_translated(src, s, range, upto, touched);
 }
 
+/* A stretch that the library's map of pages does not mention. */
+static bool state_outside(
+	struct ms_source *src, struct stating *s, const struct vmm_range *range, uint64_t upto)
+{
+	uint64_t far;
+	enum vmm_entry entry = vmm_tables_look(src, s->at, &far);
+
+	upto = min_u64(upto, far);
+	/* The frame is not in the image; to read it is to find that out. */
+	if (entry == VMM_ENTRY_SOME)
+		return state_add(s, upto, MS_STATE_DATA);
+	if (entry == VMM_ENTRY_UNKNOWN)
+		return state_add(s, upto, MS_STATE_IO_ERROR);
+	if (!range || (range->bits & VMM_VAD_PRIVATE))
+		return state_add(s, upto, untouched(range));
+	/* No prototype entry, no data: what is reserved behind the end of a section. */
+	if (range->backed && s->at - range->base >= range->backed)
+		return state_add(s, upto, MS_STATE_ABSENT);
+	if (range->backed)
+		upto = min_u64(upto, range->base + range->backed);
+	return state_pages(src, s, range, upto, false);
+}
+
 /* The next stretch of one kind; false when there is no room for more, or at the end. */
 static bool state_next(struct ms_source *src, struct stating *s)
 {
@@ -609,14 +632,7 @@ static bool state_next(struct ms_source *src, struct stating *s)
 		return state_add(s, upto, MS_STATE_DATA);
 	if (inside)
 		return state_pages(src, s, range, upto, true);
-	if (!range || (range->bits & VMM_VAD_PRIVATE))
-		return state_add(s, upto, untouched(range));
-	/* No prototype entry, no data: what is reserved behind the end of a section. */
-	if (range->backed && s->at - range->base >= range->backed)
-		return state_add(s, upto, MS_STATE_ABSENT);
-	if (range->backed)
-		upto = min_u64(upto, range->base + range->backed);
-	return state_pages(src, s, range, upto, false);
+	return state_outside(src, s, range, upto);
 }
 
 int vmm_resident(struct ms_source *src, const struct ms_region *region, uint64_t base,

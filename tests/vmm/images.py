@@ -27,7 +27,7 @@ KERNEL_DATA = PRESENT | WRITE | ACCESSED | DIRTY | NO_EXECUTE
 KERNEL_CODE = PRESENT | ACCESSED
 
 NEEDLE = b"windows-needle-0123456789abcdef"
-KNOWN, KNOWN_SIZE = 0x20000000, 2 * MIB
+KNOWN, KNOWN_SIZE, KNOWN_FRAMES = 0x20000000, 2 * MIB, 20 * MIB
 HEAP = 0x1a000000        # five pages, the third of which is missing
 SHELLCODE = 0x1b000000   # two pages, read, write and execute
 MAPPED = 0x1c000000      # a file: one page touched, one in memory all the same, two not
@@ -54,7 +54,7 @@ class Physical:
     def page(self):
         at = self.next
         self.next += PAGE
-        assert self.next <= len(self.data), "the image is too small"
+        assert self.next <= KNOWN_FRAMES, "there is too much in the image"
         return at
 
     def word(self, at):
@@ -123,6 +123,8 @@ def version_resource(strings):
         texts = pad(texts) + version_block(key, data, text=True, count=len(value) + 1)
     table = version_block("040904b0", children=texts, text=True)
     info = version_block("StringFileInfo", children=table, text=True)
+    language = version_block("Translation", struct.pack("<HH", 0x409, 1200))
+    info = pad(info) + version_block("VarFileInfo", children=language, text=True)
     fixed = struct.pack("<13I", 0xfeef04bd, 0x10000, 0xa0000, 19045 << 16 | 1, 0xa0000,
                         19045 << 16 | 1, 0x3f, 0, 0x40004, 2, 0, 0, 0)
     return version_block("VS_VERSION_INFO", fixed, info)
@@ -429,7 +431,6 @@ def fill_target(windows, process):
     process.private(GUARD, 2, "guard", [])
     process.private(STACK, 0x100, "rw", [None] * 0xfe + [READ_WRITE] * 2)
     space.put(STACK + 0xff000, b"stack-needle")
-    # Last of all, so that its frames lie where a shorter image ends.
     process.private(MIXED, 6, "rw", [READ_WRITE, None, None, None, None, READ_WRITE])
     frame = windows.memory.page()
     windows.memory.data[frame:frame + 17] = b"transition-needle"
@@ -447,7 +448,10 @@ def fill_target(windows, process):
                                      in_file, in_file])
     process.plan(MAPPED, 4 * PAGE, "r", subsection, prototypes=prototypes)
     space.map(MAPPED, READ_ONLY, frame=touched)
-    process.private(KNOWN, KNOWN_SIZE // PAGE, "rw", [READ_WRITE] * (KNOWN_SIZE // PAGE))
+    # Behind everything else, so that an image that is cut short lacks some of it and no more.
+    process.plan(KNOWN, KNOWN_SIZE, "rw", commit=KNOWN_SIZE // PAGE)
+    for at in range(0, KNOWN_SIZE, PAGE):
+        space.map(KNOWN + at, READ_WRITE, frame=KNOWN_FRAMES + at)
     space.put(KNOWN, known_bytes())
 
 

@@ -138,7 +138,7 @@ static int explain_device(const struct vmm_host *vh)
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (strncmp(vh->device, known[i].name, strlen(known[i].name)) == 0)
 			remedy = known[i].remedy;
-	return err_set(MS_ERR_IO, "LeechCore cannot open the device %s%s%s; %s", vh->device,
+	return err_set(MS_ERR_NOT_FOUND, "LeechCore cannot open the device %s%s%s; %s", vh->device,
 		*what_was_said() ? ": " : "", what_was_said(), remedy);
 }
 

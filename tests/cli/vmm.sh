@@ -244,7 +244,7 @@ test_mutated_images() {
 test_devices_that_are_not_there() {
 	need_vmm
 	run ps --device fpga
-	check_status 5
+	check_status 4
 	check_err "LeechCore cannot open the device fpga: DEVICE: FPGA"
 	run ps --device pmem
 	check_err "Windows only"
@@ -311,7 +311,7 @@ test_doctor() {
 	check grep -q '^memprocfs version  *ok  *5\.' out
 	check grep -q '^memprocfs device  *ok .*windows.raw: 64-bit Windows, stands still' out
 	run doctor --device fpga
-	check_status 5
+	check_status 4
 	check grep -q '^device  *missing  *LeechCore cannot open the device fpga' out
 	check grep -q '^memprocfs  *ok ' out
 	run doctor --memprocfs-path /nowhere/at/all

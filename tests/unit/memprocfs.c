@@ -30,8 +30,9 @@ static const char *beside(const char *name)
 
 static int open_device(const char *device, ms_host **ret_host)
 {
-	struct ms_host_options options = {
-		.size = sizeof(options), .device = device, .memprocfs_path = beside("vmm-double.so")};
+	struct ms_host_options options = {.size = sizeof(options),
+		.device = device,
+		.memprocfs_path = beside("vmm-double.so")};
 
 	return ms_host_open_with(NULL, &options, ret_host);
 }
@@ -146,12 +147,13 @@ static void library_that_others_could_have_put_there(void)
 
 static void device_that_fails(void)
 {
-	struct ms_host_options options = {
-		.size = sizeof(options), .memprocfs_path = beside("vmm-double.so"), .dtb = "0x1000"};
+	struct ms_host_options options = {.size = sizeof(options),
+		.memprocfs_path = beside("vmm-double.so"),
+		.dtb = "0x1000"};
 	char long_name[300];
 	ms_host *host;
 
-	check_error(open_device("fails", &host), MS_ERR_IO, "DOUBLE: fails will not open");
+	check_error(open_device("fails", &host), MS_ERR_NOT_FOUND, "DOUBLE: fails will not open");
 	check_error(open_device("unrecognised", &host), MS_ERR_FORMAT, "no Windows");
 	check_error(ms_host_open_with("vmm:unrecognised", &options, &host), MS_ERR_FORMAT, "--dtb");
 	check_error(open_device("version", &host), MS_ERR_UNSUPPORTED, "MemProcFS 4.17");
@@ -267,7 +269,7 @@ static void backend_that_is_chosen(void)
 	refuse("local", "memprocfs", NULL, MS_ERR_ARGUMENT);
 	refuse("vmm:good", NULL, "good", MS_ERR_ARGUMENT);
 	/* A device that was named and fails is never another machine. */
-	refuse(NULL, "auto", "fails", MS_ERR_IO);
+	refuse(NULL, "auto", "fails", MS_ERR_NOT_FOUND);
 }
 
 /* A plugin of that name makes LeechCore's the device. */

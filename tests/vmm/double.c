@@ -295,8 +295,12 @@ EXPORT uint32_t VMMDLL_Map_GetVadU(
 		map->version++;
 	if (is(m, "vad count"))
 		map->count = ENTRIES + 1000;
+	if (is(m, "no vads")) {
+		VMMDLL_MemFree(map);
+		return 0;
+	}
 	*ret_map = map;
-	return !is(m, "no vads");
+	return 1;
 }
 
 EXPORT uint32_t VMMDLL_Map_GetModuleU(
@@ -331,8 +335,12 @@ EXPORT uint32_t VMMDLL_Map_GetModuleU(
 		map->version--;
 	if (is(m, "module count"))
 		map->count = 0x10000000;
+	if (is(m, "no modules")) {
+		VMMDLL_MemFree(map);
+		return 0;
+	}
 	*ret_map = map;
-	return !is(m, "no modules");
+	return 1;
 }
 
 EXPORT uint32_t VMMDLL_Map_GetVadEx(

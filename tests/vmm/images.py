@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Makes images of physical memory that MemProcFS recognises, out of nothing: images.py FOLDER
+"""Makes images of physical memory that MemProcFS recognises, out of nothing:
+
+    images.py FOLDER         all of them, of 16 to 32 MiB
+    images.py FOLDER MIB     only large.raw, whose target.exe has so many MiB at KNOWN
 
 windows.raw has page tables, a kernel and processes laid out as 64-bit Windows 10 (build 19045)
 does it, as far as MemProcFS looks; the same memory comes as ELF core, LiME and crash dump. What is
@@ -416,7 +419,7 @@ def known_bytes():
     return bytes(data)
 
 
-def fill_target(windows, process):
+def fill_target(windows, process, mib):
     space = process.space
     process.load(0x7ffb20000000, dll("kernel32.dll", 10, "10.0.19045.5", product="10.0.19045.1"),
                  "C:\\Windows\\System32\\kernel32.dll")
@@ -449,14 +452,14 @@ def fill_target(windows, process):
     process.plan(MAPPED, 4 * PAGE, "r", subsection, prototypes=prototypes)
     space.map(MAPPED, READ_ONLY, frame=touched)
     # Behind everything else, so that an image that is cut short lacks some of it and no more.
-    process.plan(KNOWN, KNOWN_SIZE, "rw", commit=KNOWN_SIZE // PAGE)
-    for at in range(0, KNOWN_SIZE, PAGE):
+    process.plan(KNOWN, mib * MIB, "rw", commit=mib * MIB // PAGE)
+    for at in range(0, mib * MIB, PAGE):
         space.map(KNOWN + at, READ_WRITE, frame=KNOWN_FRAMES + at)
-    space.put(KNOWN, known_bytes())
+    windows.memory.data[KNOWN_FRAMES:KNOWN_FRAMES + mib * MIB] = known_bytes() * (mib * MIB // KNOWN_SIZE)
 
 
-def make_windows():
-    windows = Windows(32 * MIB)
+def make_windows(mib=KNOWN_SIZE // MIB):
+    windows = Windows(KNOWN_FRAMES + max(mib, 12) * MIB)
     Process(windows, 4, 0, "System", windows.kernel)
     windows.processes[0].plan(0x77000000, 2 * PAGE, "r",
                               windows.section("\\Windows\\System32\\ntdll.dll", True), 2)
@@ -475,7 +478,7 @@ def make_windows():
     lonely.space.put(0x11000, b"private-needle")
     target = Process(windows, 3333, 2100, "target.exe")
     load_system(target, "target.exe", "C:\\Temp\\")
-    fill_target(windows, target)
+    fill_target(windows, target, mib)
     target.make_user("C:\\Temp\\target.exe", '"C:\\Temp\\target.exe" -v "a b"')
     # A thread's own block, at the PEB.
     target.space.map(Process.PEB + 2 * PAGE, READ_WRITE)
@@ -550,6 +553,9 @@ def crash_dump(raw, tables):
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    if len(sys.argv) > 2:
+        (folder / "large.raw").write_bytes(make_windows(int(sys.argv[2]))[0])
+        return
     raw, tables = make_windows()
     page_file = bytearray(16 * PAGE)
     at = PAGE_FILE_PAGE * PAGE

@@ -4,7 +4,8 @@
  *
  * Introduction
  *
- * A *host* is where processes live: this machine ("local"), an ELF core, a raw file, a buffer.
+ * A *host* is where processes live: this machine ("local"), an ELF core, a raw file, a buffer,
+ * another machine's memory through MemProcFS.
  * A *source* is one opened address space: its regions and its bytes, whatever lies beneath.
  * An *engine* is a compiled query. A *scan* runs an engine over the regions of one or many
  * sources that a *filter* lets through, on several threads, and hands what it finds to a *sink*
@@ -115,9 +116,33 @@ struct ms_process {
 
 /*
  * Opens a host: "local" or NULL for this machine, else the path of a file, whose content tells
- * what it is (an ELF core; anything else is a raw image, one region at address 0).
+ * what it is (an ELF core; anything else is a raw image, one region at address 0). "vmm:DEVICE"
+ * is memory of a Windows machine through MemProcFS (needs the feature "memprocfs" and its library
+ * at run time; docs/memprocfs.md), DEVICE being what LeechCore takes: a file, "fpga"...
  */
 MS_API int ms_host_open(const char *spec, ms_host **ret_host);
+
+/* How to reach memory. Texts may be NULL. */
+struct ms_host_options {
+	size_t size;		    /* sizeof(struct ms_host_options) */
+	const char *backend;	    /* "auto" (default), "native" or "memprocfs" */
+	const char *device;	    /* instead of a spec: "proc" on Linux, or any of LeechCore's */
+	const char *memprocfs_path; /* of MemProcFS's library, or its folder; default: looked for */
+	const char *dtb;	    /* physical address of page tables, where no system is recognised */
+	const char *memmap;	    /* "auto", or a file that tells which physical addresses are memory */
+	const char *pagefile;	    /* the machine's pagefile.sys */
+};
+
+/*
+ * The same with options. Without a spec they decide: a device that is named is opened or the call
+ * fails; where none is, MemProcFS is used if it can see this machine, else the system's own
+ * interfaces. ms_host_backend() tells which it was ("native", "memprocfs", "file"), and
+ * ms_host_why() in a sentence why.
+ */
+MS_API int ms_host_open_with(
+	const char *spec, const struct ms_host_options *options, ms_host **ret_host);
+MS_API const char *ms_host_backend(const ms_host *host);
+MS_API const char *ms_host_why(const ms_host *host);
 
 /* A piece of memory for ms_host_open_memory(). Data may be NULL: size bytes of that state. */
 struct ms_segment {
@@ -444,54 +469,15 @@ struct ms_arg {
 };
 
 /*
- * Compiles a query. The engine "bytes" searches for byte patterns; its arguments:
- *   text      a string, searched for as the bytes it is; repeatable
- *   hex       a pattern: hex bytes, ?? any byte, A? and ?A nibbles, [4-8] or [4] any bytes,
- *             (AA BB|CC) alternatives; repeatable
- *   nocase    (no value) ASCII letters of texts match in either case
- *   utf16     (no value) texts are searched for as UTF-16LE, too
- *   align     only hits whose address is a multiple of this number
- * A pattern is reported once for each address it matches at, with its shortest match there; the
- * UTF-16 form of a text counts as a pattern of its own. The error of a bad pattern points at the
- * character.
- *
- * The engine "regex" (needs the feature "regex") searches for regular expressions over bytes:
- *   regex     an expression in the syntax of PCRE, without back references and look-around
- *             ("\xNN" is a byte, "(?s)" lets a dot match line ends, "(?m)" lets ^ and $ match at
- *             lines instead of where memory begins and ends); repeatable
- *   nocase    (no value) ASCII letters match in either case
- *   align     as above
- * An expression is reported once for each start, with its longest match there. As in most tools,
- * of all matches that end at the same byte only the one that starts first counts. A match has at
- * most MS_REGEX_MAX bytes: longer ones are cut there, and one that could only end farther away
- * may be missed. An expression that matches the empty string is refused.
- *
- * The engine "strings" lists printable text; its arguments:
- *   min       the least number of characters, at most 4096 (default 4)
- *   encoding  of ascii, utf8, utf16le and utf16be, separated by commas (default ascii)
- *   grep      only strings that match this POSIX extended regular expression
- * ASCII text is runs of 0x20 to 0x7e and tabs. UTF-8 is runs of valid sequences but for control
- * characters, those that print nothing and U+FFFD; asked for with ascii, each string is reported
- * once, as ascii when it is that. UTF-16 is found at odd addresses, too; it counts the Latin,
- * Greek and Cyrillic letters (up to U+052F), U+2010 to U+201F and the euro sign, as with all of
- * Unicode almost any bytes would be text. A hit has the string in UTF-8. A string longer than
- * 32 KiB comes as several hits side by side, all but the first with `continued` set; `grep` looks
- * at each.
- *
- * The engine "yara" (needs the feature "yara") evaluates YARA rules, each process as one whole, as
- * libyara does for a process: offsets are addresses, filesize is undefined. Its arguments:
- *   rules        a file of rules, source or compiled, or a folder of them (*.yar, *.yara, *.yarc
- *                and the like; each file is a namespace of its own); repeatable
- *   rule         the text of rules; repeatable
- *   define       NAME=VALUE, an external variable; repeatable
- *   tag          only rules with this tag are reported
- *   identifier   only the rule of this name is reported
- *   timeout      a duration: for evaluating one process
- *   keep-going   (no value) sources with errors are left out; ms_engine_notes() tells of them
- *   no-prefilter (no value) libyara is shown all memory, not only what lies around its atoms
- * A hit is a match of a string of a rule that holds, or the rule itself where no string of it has
- * a match to show. Hits come by rule, string and address. Compiled rules must be trusted
- * (SECURITY.md), and cannot be combined with other sources.
+ * Compiles a query. Engines, with the keys of their arguments (docs/engines.md has what each means
+ * and what exactly is found):
+ *   bytes    byte patterns: text, hex, nocase, utf16, align
+ *   regex    regular expressions (feature "regex"): regex, nocase, align
+ *   strings  printable text: min, encoding, grep
+ *   yara     YARA rules, each process as one whole (feature "yara"): rules, rule, define, tag,
+ *            identifier, timeout, keep-going, no-prefilter
+ * Values may be NULL where a key takes none. The error of a bad pattern or rule points at the
+ * place. Whatever is found is found once, and no border of chunks or of adjacent regions hides it.
  */
 MS_API int ms_engine_new(
 	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine);

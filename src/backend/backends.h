@@ -20,9 +20,19 @@ extern const struct ms_host_ops elfcore_host;
 extern const struct ms_host_ops hashfile_host;
 extern const struct ms_host_ops raw_host;
 extern const struct ms_host_ops memory_host; /* memory.c: a caller's buffers */
+#ifdef HAVE_MEMPROCFS
+extern const struct ms_host_ops memprocfs_host;
+
+/* Whether MemProcFS's library is there, and whether it has a plugin for that device. */
+bool memprocfs_has_plugin(const struct ms_host_options *options, const char *device);
+bool memprocfs_is_installed(const struct ms_host_options *options);
+#endif
 
 static const struct ms_host_ops *const backends[] = {
 	&local_host,
+#ifdef HAVE_MEMPROCFS
+	&memprocfs_host,
+#endif
 	&elfcore_host,
 	&hashfile_host,
 	&raw_host,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What differs between operating systems and is not about processes: clocks, cores, threads,
- * files. One os_*.c per family implements it; the build picks which.
+ * files, shared libraries. The os_*.c of a family implement it; the build picks which.
  */
 #ifndef MS_BASE_OS_H
 #define MS_BASE_OS_H
@@ -39,5 +39,40 @@ int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size);
 
 /* Reads up to size bytes at offset; fewer only at the end of the file or where reading fails. */
 int os_file_read(int fd, void *buf, size_t size, uint64_t offset, size_t *ret_size);
+
+/* ".so": how the file of a shared library ends. */
+extern const char os_library_suffix[];
+
+/* What people call this machine's own processes where they name a device: "proc". */
+extern const char os_native_device[];
+
+/*
+ * Loads a shared library by its path, or by a bare name that the loader looks for. A companion is
+ * a library that it needs and that lies where the loader would not look; NULL for none. Fails
+ * with the loader's own words.
+ */
+int os_library_open(const char *path, const char *companion, void **ret_library);
+
+/* NULL where it has no such symbol. */
+void *os_library_symbol(void *library, const char *name);
+void os_library_close(void *library);
+
+/* The file of the library that a function or an object belongs to. */
+bool os_library_where(const void *symbol, char *ret_path, size_t size);
+
+/* The program runs with more than its caller's privileges: the environment is not to be heeded. */
+bool os_privileges_raised(void);
+
+/* The folder that the running program's file is in. */
+bool os_program_folder(char *ret_path, size_t size);
+
+bool os_file_is_regular(const char *path);
+bool os_folder_exists(const char *path);
+
+/* Nobody but this user and root can change the file, nor any folder on the way to it. */
+bool os_file_is_trusted(const char *path);
+
+/* Calls each for what a pattern of the shell matches, until it returns other than 0. */
+int os_glob(const char *pattern, int (*each)(void *ctx, const char *path), void *ctx);
 
 #endif

@@ -39,10 +39,15 @@ struct options {
 	int operand_count;
 
 	/* targets */
-	const char *from, *pids, *names, *exclude, *user;
+	const char *pids, *names, *exclude, *user;
 	bool all, tree, include_system;
 	bool brief; /* set by commands that need little of the processes themselves */
 	ms_filter *filter;
+
+	/* where memory is */
+	const char *from;
+	struct ms_host_options host;
+	char *backend, *why; /* what it came to, and why; NULL until a host was opened */
 
 	/* limits */
 	uint64_t timeout_ns, bytes_max, process_bytes_max, threads, hits_max;
@@ -81,6 +86,7 @@ enum {
 	GROUP_STRINGS = 512,
 	GROUP_SCAN = 1024,
 	GROUP_YARA = 1 << 15,
+	GROUP_HOST = 1 << 16,
 };
 
 struct command {
@@ -128,6 +134,9 @@ int status_of(int status);
 
 /* ---- Targets ---- */
 
+/* Opens the host that the options ask for, notes what it is, and says so where it was a choice. */
+int host_open(struct options *options, ms_host **ret_host);
+
 struct target_group {
 	ms_host *host;
 	const struct ms_process *list;
@@ -141,7 +150,7 @@ struct targets {
 };
 
 /* Finds what the command line names; 0, or an exit status after saying what is wrong. */
-int targets_open(const struct options *options, struct targets *ret_targets);
+int targets_open(struct options *options, struct targets *ret_targets);
 void targets_close(struct targets *targets);
 
 /* ---- Output (stdout or -o FILE) ---- */

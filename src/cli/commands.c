@@ -74,8 +74,9 @@ const struct command commands[] = {
 		"memsift verify evidence", GROUP_OUTPUT, cmd_verify},
 	{"doctor", "", "tell what this machine allows",
 		"Tells what this kernel, machine and user allow, and what to do about what is "
-		"missing.",
-		"sudo memsift doctor", GROUP_OUTPUT, cmd_doctor},
+		"missing, and where MemProcFS's library was looked for. With --from vmm:DEVICE or "
+		"--device, opens that device as well.",
+		"sudo memsift doctor", GROUP_HOST | GROUP_OUTPUT, cmd_doctor},
 	{"help", "[COMMAND]", "show help",
 		"Shows help for a command, or for all. --as man writes the man page, --as bash, zsh "
 		"or fish the completions for that shell.",

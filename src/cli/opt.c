@@ -118,8 +118,20 @@ const struct option_row option_rows[] = {
 		FIELD(user)},
 	{"include-system-processes", 0, NULL, "let --all and --user choose system processes, too",
 		GROUP_TARGET, set_flag, FIELD(include_system)},
-	{"from", 0, "HOST", "where processes live: local, or a file (core or raw image)",
-		GROUP_TARGET, set_text, FIELD(from)},
+	{"from", 0, "HOST", "where processes live: local, a file (core or raw image), or vmm:DEVICE",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(from)},
+	{"backend", 0, "NAME", "auto (default), native or memprocfs", GROUP_TARGET | GROUP_HOST,
+		set_text, FIELD(host.backend)},
+	{"device", 0, "NAME", "proc: this machine; or a device of MemProcFS: fpga, a file...",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.device)},
+	{"memprocfs-path", 0, "PATH", "MemProcFS's library, or its folder (default: looked for)",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.memprocfs_path)},
+	{"dtb", 0, "ADDRESS", "vmm: page tables (CR3), where no system is recognised",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.dtb)},
+	{"memmap", 0, "FILE", "vmm: which physical addresses are memory; auto, or a file",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.memmap)},
+	{"pagefile", 0, "FILE", "vmm: the machine's pagefile.sys", GROUP_TARGET | GROUP_HOST,
+		set_text, FIELD(host.pagefile)},
 
 	{"memory-regions", 0, "TYPES", "only heap, stack, code, mapped, other (or all), by commas",
 		GROUP_FILTER, set_filter, 0},
@@ -368,4 +380,6 @@ void options_done(struct options *options)
 	ms_filter_free(options->filter);
 	free(options->args);
 	free(options->regions);
+	free(options->backend);
+	free(options->why);
 }

@@ -94,8 +94,9 @@ static int write_meta(struct output *output, const struct options *options)
 	static const struct ms_schema word = {"argument", 1, word_columns};
 	static const struct ms_column columns[] = {{"schema", MS_TYPE_TEXT},
 		{"version", MS_TYPE_TEXT}, {"command", MS_TYPE_TEXT}, {"arguments", MS_TYPE_LIST},
-		{"host", MS_TYPE_TEXT}, {"user", MS_TYPE_TEXT}, {"started", MS_TYPE_TIME}};
-	static const struct ms_schema meta = {"meta", 7, columns};
+		{"host", MS_TYPE_TEXT}, {"user", MS_TYPE_TEXT}, {"started", MS_TYPE_TIME},
+		{"backend", MS_TYPE_TEXT}, {"backend_why", MS_TYPE_TEXT}};
+	static const struct ms_schema meta = {"meta", 9, columns};
 	size_t count = (size_t)options->argc - 1;
 	struct ms_value *words = calloc(count + 1, sizeof(*words));
 	struct ms_record *records = calloc(count + 1, sizeof(*records));
@@ -112,7 +113,8 @@ static int write_meta(struct output *output, const struct options *options)
 		const struct ms_value values[] = {text_value("memsift/1"), text_value(ms_version()),
 			text_value(options->command),
 			{.present = true, .v.items = records, .size = count}, text_value(host),
-			text_value(user), {.present = true, .v.i = output->started}};
+			text_value(user), {.present = true, .v.i = output->started},
+			text_value(options->backend), text_value(options->why)};
 
 		r = output_record(output, &meta, values);
 	}

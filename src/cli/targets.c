@@ -61,7 +61,7 @@ static bool is_running(ms_host *host, const char *name)
 
 static bool is_file(const struct options *options, ms_host *host, const char *word)
 {
-	if (options->from || strncmp(word, "re:", 3) == 0)
+	if (options->from || !ms_host_is_local(host) || strncmp(word, "re:", 3) == 0)
 		return false;
 	if (strchr(word, '/'))
 		return true;
@@ -195,13 +195,28 @@ static int open_all(const struct options *options, ms_host *host, struct targets
 	return status;
 }
 
-int targets_open(const struct options *options, struct targets *ret_targets)
+int host_open(struct options *options, ms_host **ret_host)
+{
+	int r;
+
+	options->host.size = sizeof(options->host);
+	r = ms_host_open_with(options->from, &options->host, ret_host);
+	if (r < 0)
+		return r;
+	options->backend = strdup(ms_host_backend(*ret_host));
+	options->why = strdup(ms_host_why(*ret_host));
+	if ((options->host.backend || options->host.device) && !options->quiet && options->why)
+		complain("memory is read by the backend %s: %s", options->backend, options->why);
+	return 0;
+}
+
+int targets_open(struct options *options, struct targets *ret_targets)
 {
 	ms_host *host;
 	int r, status;
 
 	*ret_targets = (struct targets){0};
-	r = ms_host_open(options->from, &host);
+	r = host_open(options, &host);
 	if (r < 0)
 		return fail(r);
 	status = open_all(options, host, ret_targets);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/filter.h"
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/number.h"
@@ -227,13 +228,16 @@ int ms_filter_set(ms_filter *filter, const char *key, const char *value)
 	return err_set(MS_ERR_ARGUMENT, "there is no filter \"%s\"", key);
 }
 
+/* Paths of Windows begin with a backslash or a drive, and have their parts between backslashes. */
 static bool path_match(const char *glob, const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	bool windows = path[0] == '\\' || (is_letter(path[0]) && path[1] == ':' && path[2] == '\\');
+	char separator = windows ? '\\' : '/';
+	const char *last = strrchr(path, separator);
 
-	if (!strchr(glob, '/') && slash)
-		path = slash + 1;
-	return fnmatch(glob, path, 0) == 0;
+	if (!strchr(glob, separator) && last)
+		path = last + 1;
+	return fnmatch(glob, path, windows ? FNM_NOESCAPE : 0) == 0;
 }
 
 /* The first of the ranges that ends above `base`, or one behind the last. */

@@ -139,6 +139,8 @@ struct ms_host {
 	const struct ms_host_ops *ops;
 	void *priv;
 	char *name;
+	const struct ms_host_options *options; /* while it is opened; may be NULL */
+	char *why;			       /* this kind of host; may be NULL */
 	struct process_list processes;
 	VEC(struct ms_process) selected;
 	struct check_list checks;
@@ -150,6 +152,11 @@ struct ms_source {
 	struct ms_host *host;
 	struct ms_process process; /* strings are in `strings` */
 	struct arena strings;
+	/*
+	 * What it means when bytes that resident() calls data cannot be read, for attach to set;
+	 * MS_STATE_DATA: no access, or without that function an i/o error.
+	 */
+	enum ms_state unread;
 	size_t page_size; /* granularity of what can be read or not; set to 4096 before attach */
 
 	/* The auxiliary vector as the system keeps it, for dumps; borrowed from the backend. */

@@ -60,7 +60,9 @@ static int gap_find(struct reader *reader, uint64_t addr, size_t size, struct ru
 	}
 	end = min_u64(align_up(addr + size, src->page_size), region->base + region->size);
 	*ret_run = (struct run){addr, min_u64(page + src->page_size - addr, size),
-		src->ops->resident ? MS_STATE_NO_ACCESS : MS_STATE_IO_ERROR};
+		src->unread != MS_STATE_DATA ? src->unread
+		: src->ops->resident	     ? MS_STATE_NO_ACCESS
+					     : MS_STATE_IO_ERROR};
 	if (!src->ops->resident)
 		return 0;
 	r = src->ops->resident(src, region, page, end - page, &run, 1, &count);

@@ -210,6 +210,11 @@ static void paths_match_as_globs(void)
 		{"", "/x", false},
 		{"lib", "/usr/lib", true},
 		{"x", "x", true},
+		{"ntdll.dll", "\\Windows\\System32\\ntdll.dll", true},
+		{"*.exe", "C:\\Temp\\target.exe", true},
+		{"C:\\Temp\\*", "C:\\Temp\\target.exe", true},
+		{"\\Temp\\*", "\\Windows\\Temp\\a.dll", false},
+		{"b", "/tmp/a\\b", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

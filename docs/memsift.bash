@@ -3,7 +3,7 @@ _memsift()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} options=
     if [ "$COMP_CWORD" -eq 1 ] && [[ $cur != -* ]]; then
-        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan yara dump collect verify doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan yara dump snapshot diff collect verify doctor help' -- "$cur"))
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -16,6 +16,8 @@ _memsift()
     scan) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --backend --device --memprocfs-path --dtb --memmap --pagefile --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --type --value --range --unknown --next --undo --list --count --unaligned --tolerance --session --compress --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     yara) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --backend --device --memprocfs-path --dtb --memmap --pagefile --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --context --fail-on-hit --rules --rule --define --tag --identifier --print-meta --print-tags --print-strings --print-namespace --timeout-per-process --keep-going --no-prefilter --dump-on-hit --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     dump) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --backend --device --memprocfs-path --dtb --memmap --pagefile --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --as --region --compress --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    snapshot) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --backend --device --memprocfs-path --dtb --memmap --pagefile --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --compress --hash-only --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    diff) options=' --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --fail-on-hit --bytes --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     collect) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --backend --device --memprocfs-path --dtb --memmap --pagefile --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --compress --pause --dump-process-memory --memory-search --memory-yara --dump-memory-region --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     verify) options=' --format --output --force --color --quiet --help' ;;
     doctor) options=' --from --backend --device --memprocfs-path --dtb --memmap --pagefile --format --output --force --color --quiet --help' ;;

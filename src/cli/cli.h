@@ -12,7 +12,7 @@
 #ifndef MS_CLI_CLI_H
 #define MS_CLI_CLI_H
 
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +70,8 @@ struct options {
 	bool unknown, undo, list, count, unaligned;
 	bool print_meta, print_tags, print_strings, print_namespace; /* yara */
 	const char *dump_on_hit, *memory_yara;
+	bool hash_only; /* snapshot */
+	uint64_t bytes; /* diff */
 };
 
 /* Groups of options; a command takes some of them. */
@@ -87,6 +89,8 @@ enum {
 	GROUP_SCAN = 1024,
 	GROUP_YARA = 1 << 15,
 	GROUP_HOST = 1 << 16,
+	GROUP_SNAPSHOT = 2048,
+	GROUP_DIFF = 4096,
 };
 
 struct command {

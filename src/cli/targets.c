@@ -203,6 +203,8 @@ int host_open(struct options *options, ms_host **ret_host)
 	r = ms_host_open_with(options->from, &options->host, ret_host);
 	if (r < 0)
 		return r;
+	free(options->backend);
+	free(options->why);
 	options->backend = strdup(ms_host_backend(*ret_host));
 	options->why = strdup(ms_host_why(*ret_host));
 	if ((options->host.backend || options->host.device) && !options->quiet && options->why)

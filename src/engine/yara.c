@@ -226,7 +226,7 @@ static int bytes_read(struct verdict *v, struct ms_hit *hit)
 	return 0;
 }
 
-static int xor_key(const YR_STRING *string, const YR_MATCH *match)
+static int xor_key(const YR_STRING *string, const yara_match *match)
 {
 	return STRING_IS_XOR(string) && STRING_IS_LITERAL(string) && match->data_length > 0
 		       ? match->data[0] ^ string->string[0]
@@ -234,7 +234,7 @@ static int xor_key(const YR_STRING *string, const YR_MATCH *match)
 }
 
 static int match_emit(struct verdict *v, const struct ms_rule *rule, const YR_STRING *string,
-	const YR_MATCH *match)
+	const yara_match *match)
 {
 	struct ms_hit hit = {
 		.address = (uint64_t)match->base + (uint64_t)match->offset,
@@ -257,7 +257,7 @@ static int rule_emit(struct verdict *v, YR_SCAN_CONTEXT *context, YR_RULE *rule)
 	const struct ms_rule *shown = &v->set->shown[rule - v->set->rules->rules_table];
 	struct ms_hit whole = {.rule = shown, .xor_key = -1};
 	const YR_STRING *string;
-	const YR_MATCH *match;
+	const yara_match *match;
 	bool any = false;
 	int r = 0;
 

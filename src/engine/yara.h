@@ -93,6 +93,9 @@ int yara_atoms_mark(const struct yara *yara, const struct ms_span *span, struct 
 
 /* ---- Matches ---- */
 
+/* libyara puts matches behind each other without regard to alignment. */
+typedef YR_MATCH yara_match __attribute__((aligned(1)));
+
 /* Takes over the joining of parts from libyara, which gets it wrong across blocks. */
 int yara_chains_take(struct yara_set *set);
 
@@ -102,29 +105,24 @@ int yara_chains_join(const struct yara_set *set, YR_SCANNER *scanner, const stru
 
 struct yara_piece;
 
-/*
- * Takes out of the piece's matches those that its edges may have made; `span` is the span_max of
- * the atoms. Returns the bytes that all its matches need.
- */
-size_t yara_edges_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t span);
+/* Takes matches out that start where the block beside it knows better; `span` is span_max. */
+void yara_cuts_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t span);
+
+/* Takes out matches that touch the edge of a mark where memory goes on. */
+void yara_windows_trim(YR_SCANNER *scanner, const struct ms_view *view);
+
+uint64_t yara_matches_count(const YR_SCANNER *scanner);
 
 /* Has libyara no longer look for the strings that match most; returns one of them. */
 const YR_STRING *yara_matches_limit(YR_SCANNER *scanner);
 
 /* ---- One evaluation ---- */
 
-/* What lies beyond an end of a block. */
-enum yara_edge {
-	YARA_EDGE_NONE,	  /* nothing: memory ends there */
-	YARA_EDGE_WINDOW, /* memory that was not marked */
-	YARA_EDGE_CUT,	  /* the rest of the mark; another block overlaps */
-};
-
 /* A block to be shown. */
 struct yara_piece {
 	uint64_t base;
 	size_t offset, size; /* in the buffer */
-	enum yara_edge left, right;
+	bool left, right;    /* the mark goes on there, and another block overlaps */
 };
 
 struct yara_blocks {
@@ -139,14 +137,16 @@ struct yara_blocks {
 
 	/* While libyara looks for matches: blocks of what was marked. */
 	bool matching;
-	size_t mark, data; /* the mark being cut, and the data it lies in */
-	uint64_t at;	   /* the first byte of it that was not shown; 0: all of it */
+	size_t mark, mark_end;	      /* the marks being shown... */
+	size_t data;		      /* ...and the data they lie in */
+	uint64_t at;		      /* the first byte that was not shown; 0: all of the mark */
+	uint64_t read_base, read_end; /* what is in the buffer */
 	uint8_t *buffer;
 	size_t buffer_size, overlap;
 	VEC(struct yara_piece) pieces;
 	size_t piece;
-	bool shown; /* a block is being looked at */
-	size_t match_bytes;
+	bool shown;		  /* a block is being looked at */
+	size_t shown_bytes;	  /* since matches were counted */
 	const YR_STRING *limited; /* a string with too many matches, and how many were kept */
 	int limited_count;
 	bool late; /* some of the marked memory was left out */

@@ -36,7 +36,8 @@
 enum {
 	STATES_MAX = 1 << 24,
 	ATOMS_MAX = 1 << 19,
-	FOUND_MAX = 4096, /* in one span; with more of them, the rest is marked as it is */
+	WINDOWS_JOIN = 512, /* bytes between two that libyara is shown sooner than two blocks */
+	FOUND_MAX = 4096,   /* in one span; with more of them, the rest is marked as it is */
 };
 
 /* A state on the way from the root. */
@@ -221,7 +222,8 @@ static int atom_found(void *ctx, size_t offset, size_t index)
 		r = marking->emit->mark(marking->emit, base, end - base);
 		return r < 0 ? r : 1;
 	}
-	if (base >= marking->base && base <= marking->end && marking->end > marking->base) {
+	if (base >= marking->base && base <= marking->end + WINDOWS_JOIN &&
+		marking->end > marking->base) {
 		marking->end = max_u64(marking->end, end);
 		return 0;
 	}

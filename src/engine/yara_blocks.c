@@ -22,7 +22,8 @@ enum {
 	PIECE_SIZE = 256 * 1024,
 	PIECE_OVERLAP = 16,
 	PROGRAM_SIZE = 4 * 1024 * 1024, /* of a block for modules */
-	MATCH_BYTES_MAX = 64 * 1024 * 1024,
+	MATCHES_MAX = 750000,		/* of all strings; about 80 bytes each, at most 136 */
+	NEAR = 8 * 1024, /* bytes that are read along rather than asking the system once more */
 };
 
 /* ---- Looking for matches ---- */
@@ -43,85 +44,111 @@ static void marks_give_up(struct yara_blocks *b)
 	b->late = true;
 }
 
-static int piece_read(void *ctx, uint64_t base, size_t size, enum ms_state state)
+/* The parts of a stretch that were marked, as blocks to be shown. */
+static int pieces_cut(struct yara_blocks *b, uint64_t base, uint64_t end)
+{
+	for (size_t i = b->mark; i < b->mark_end; i++) {
+		const struct ms_range *mark = &b->view->marks[i];
+		uint64_t first = max_u64(base, max_u64(mark->base, b->read_base));
+		uint64_t last = min_u64(end, mark->base + mark->size);
+		struct yara_piece piece = {first, (size_t)(first - b->read_base), 0};
+
+		if (first >= last)
+			continue;
+		piece.size = (size_t)(last - first);
+		piece.left = b->at > b->read_base && first == b->read_base;
+		piece.right = last == b->read_end && last < mark->base + mark->size;
+		if (!vec_push(&b->pieces, piece))
+			return err_nomem();
+	}
+	return 0;
+}
+
+/* The parts of a gap that were marked; what an earlier block overlaps with was told already. */
+static void gaps_tell(struct yara_blocks *b, uint64_t base, uint64_t end, enum ms_state state)
+{
+	base = max_u64(base, b->at);
+	for (size_t i = b->mark; i < b->mark_end; i++) {
+		const struct ms_range *mark = &b->view->marks[i];
+		uint64_t first = max_u64(base, mark->base);
+		uint64_t last = min_u64(end, mark->base + mark->size);
+
+		if (first < last)
+			b->view->missed(b->view, first, last - first, state);
+	}
+}
+
+static int stretch_read(void *ctx, uint64_t base, size_t size, enum ms_state state)
 {
 	struct yara_blocks *b = ctx;
-	struct yara_piece piece = {.base = base, .size = size};
 
-	if (state != MS_STATE_DATA) {
-		/* What an earlier block overlaps with was told already. */
-		uint64_t first = max_u64(base, b->at);
-
-		if (first < base + size)
-			b->view->missed(b->view, first, base + size - first, state);
-		return 0;
-	}
-	piece.offset = (size_t)(base - b->next);
-	return vec_push(&b->pieces, piece) ? 0 : err_nomem();
+	if (state == MS_STATE_DATA)
+		return pieces_cut(b, base, base + size);
+	gaps_tell(b, base, base + size, state);
+	return 0;
 }
 
-/* Whether an address is where data begins, or ends. */
-static bool data_edge(struct yara_blocks *b, uint64_t address, bool end)
+/* How many marks from the current one on are near enough to be read in one go. */
+static void marks_gather(struct yara_blocks *b)
 {
 	const struct ms_view *view = b->view;
-	const struct ms_range *data;
+	const struct ms_range *mark = &view->marks[b->mark];
 
 	while (b->data + 1 < view->data_count &&
-		view->data[b->data].base + view->data[b->data].size < address + !end)
+		view->data[b->data].base + view->data[b->data].size <= mark->base)
 		b->data++;
-	data = &view->data[b->data];
-	return address == (end ? data->base + data->size : data->base);
+	b->mark_end = b->mark + 1;
+	while (b->mark_end < view->mark_count) {
+		const struct ms_range *next = &view->marks[b->mark_end];
+
+		if (next->base + next->size > b->read_base + b->buffer_size ||
+			next->base - (mark->base + mark->size) > NEAR ||
+			next->base >= view->data[b->data].base + view->data[b->data].size)
+			break;
+		mark = next;
+		b->mark_end++;
+	}
+	b->read_end = min_u64(mark->base + mark->size, b->read_base + b->buffer_size);
 }
 
-/* Reads the next part of the marked memory; 0 when there is none. */
+/* Reads the next part of the marked memory; pieces has what there is of it. */
 static int part_read(struct yara_blocks *b)
 {
-	const struct ms_range *mark = &b->view->marks[b->mark];
-	uint64_t begin, end = mark->base + mark->size;
-	enum yara_edge left, right;
+	const struct ms_range *last;
 	int r;
 
-	begin = b->at ? b->at - b->overlap : mark->base;
-	b->at = max_u64(b->at, mark->base);
-	left = b->at > begin		    ? YARA_EDGE_CUT
-	       : data_edge(b, begin, false) ? YARA_EDGE_NONE
-					    : YARA_EDGE_WINDOW;
-	right = end - begin > b->buffer_size ? YARA_EDGE_CUT
-		: data_edge(b, end, true)    ? YARA_EDGE_NONE
-					     : YARA_EDGE_WINDOW;
-	end = min_u64(end, begin + b->buffer_size);
+	b->read_base = b->at ? b->at - b->overlap : b->view->marks[b->mark].base;
+	b->at = max_u64(b->at, b->view->marks[b->mark].base);
+	marks_gather(b);
 	b->pieces.count = b->piece = 0;
-	b->next = begin;
-	r = b->view->read(b->view, begin, b->buffer, (size_t)(end - begin), piece_read, b);
+	r = b->view->read(b->view, b->read_base, b->buffer, (size_t)(b->read_end - b->read_base),
+		stretch_read, b);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < b->pieces.count; i++) {
-		struct yara_piece *piece = &b->pieces.data[i];
-
-		piece->left = piece->base == begin ? left : YARA_EDGE_NONE;
-		piece->right = piece->base + piece->size == end ? right : YARA_EDGE_NONE;
-	}
-	b->at = end;
-	if (end == mark->base + mark->size) {
-		b->mark++;
-		b->at = 0;
-	}
+	last = &b->view->marks[b->mark_end - 1];
+	b->mark = b->read_end == last->base + last->size ? b->mark_end : b->mark;
+	b->at = b->read_end == last->base + last->size ? 0 : b->read_end;
 	return 0;
 }
 
 /* Looks after the block that libyara is done with. */
 static void block_finish(struct yara_blocks *b)
 {
+	const struct yara_piece *piece = &b->pieces.data[b->piece];
+
 	if (!b->shown)
 		return;
 	b->shown = false;
-	b->match_bytes +=
-		yara_edges_trim(b->scanner, &b->pieces.data[b->piece++], b->yara->atoms.span_max);
-	if (b->match_bytes > MATCH_BYTES_MAX) {
+	b->piece++;
+	if (piece->left || piece->right)
+		yara_cuts_trim(b->scanner, piece, b->yara->atoms.span_max);
+	b->shown_bytes += piece->size;
+	if (b->shown_bytes < BLOCK_SIZE)
+		return;
+	b->shown_bytes = 0;
+	if (yara_matches_count(b->scanner) > MATCHES_MAX) {
 		b->limited = yara_matches_limit(b->scanner);
-		if (b->limited)
-			b->limited_count = b->scanner->matches[b->limited->idx].count;
-		b->match_bytes = 0;
+		b->limited_count = b->scanner->matches[b->limited->idx].count;
 	}
 }
 

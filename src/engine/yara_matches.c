@@ -24,66 +24,106 @@
 
 enum { LIMIT_FIRST = 65536 };
 
-static uint64_t match_start(const YR_MATCH *match)
+static uint64_t match_start(const yara_match *match)
 {
 	return (uint64_t)match->base + (uint64_t)match->offset;
 }
 
-static uint64_t match_end(const YR_MATCH *match)
+static uint64_t match_end(const yara_match *match)
 {
 	return match_start(match) + (uint64_t)match->match_length;
 }
 
-static void match_remove(YR_MATCHES *list, YR_MATCH *match)
+static void match_remove(YR_MATCHES *list, yara_match *match)
 {
-	if (match->prev)
-		match->prev->next = match->next;
+	yara_match *before = match->prev, *behind = match->next;
+
+	if (before)
+		before->next = behind;
 	else
-		list->head = match->next;
-	if (match->next)
-		match->next->prev = match->prev;
+		list->head = behind;
+	if (behind)
+		behind->prev = before;
 	else
-		list->tail = match->prev;
+		list->tail = before;
 	list->count--;
 }
 
 /* ---- Edges ---- */
 
-static bool match_is_cut(const YR_MATCH *match, const struct yara_piece *piece, size_t span)
+static void list_trim(YR_MATCHES *list, const struct yara_piece *piece, size_t span)
 {
-	uint64_t start = match_start(match), edge = piece->base + piece->size;
+	uint64_t end = piece->base + piece->size;
+	yara_match *before;
 
-	return (piece->left == YARA_EDGE_CUT && start < piece->base + span) ||
-	       (piece->left == YARA_EDGE_WINDOW && start < piece->base + 2) ||
-	       (piece->right == YARA_EDGE_CUT && start + span >= edge) ||
-	       (piece->right == YARA_EDGE_WINDOW && match_end(match) + 1 >= edge);
-}
-
-static size_t list_trim(YR_MATCHES *list, const struct yara_piece *piece, size_t span)
-{
-	size_t bytes = 0;
-	YR_MATCH *before;
-
-	for (YR_MATCH *match = list->tail; match && match_start(match) >= piece->base;
+	for (yara_match *match = list->tail; match && match_start(match) >= piece->base;
 		match = before) {
+		uint64_t start = match_start(match);
+
 		before = match->prev;
-		if ((uint64_t)match->base != piece->base)
-			continue;
-		bytes += sizeof(*match) + (size_t)match->data_length;
-		if (match_is_cut(match, piece, span))
+		if ((uint64_t)match->base == piece->base &&
+			((piece->left && start < piece->base + span) ||
+				(piece->right && start + span >= end)))
 			match_remove(list, match);
 	}
-	return bytes;
 }
 
-size_t yara_edges_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t span)
+void yara_cuts_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t span)
 {
-	size_t bytes = 0;
-
 	for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
 		if (scanner->matches[i].tail)
-			bytes += list_trim(&scanner->matches[i], piece, span);
-	return bytes;
+			list_trim(&scanner->matches[i], piece, span);
+}
+
+/* The range that holds address, or the one behind it, or none: the count. */
+static size_t range_find(const struct ms_range *list, size_t count, uint64_t address)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (list[middle].base + list[middle].size <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool touches_window(const yara_match *match, const struct ms_view *view)
+{
+	uint64_t start = match_start(match), end = match_end(match);
+	size_t m = range_find(view->marks, view->mark_count, start);
+	size_t d = range_find(view->data, view->data_count, start);
+	const struct ms_range *mark, *data;
+
+	if (m == view->mark_count || d == view->data_count)
+		return false;
+	mark = &view->marks[m];
+	data = &view->data[d];
+	return (mark->base != data->base && start < mark->base + 2) ||
+	       (mark->base + mark->size != data->base + data->size &&
+		       end + 1 >= mark->base + mark->size);
+}
+
+void yara_windows_trim(YR_SCANNER *scanner, const struct ms_view *view)
+{
+	for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
+		for (yara_match *match = scanner->matches[i].head, *next; match; match = next) {
+			next = match->next;
+			if (touches_window(match, view))
+				match_remove(&scanner->matches[i], match);
+		}
+}
+
+uint64_t yara_matches_count(const YR_SCANNER *scanner)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
+		count += (uint64_t)scanner->matches[i].count;
+	return count;
 }
 
 const YR_STRING *yara_matches_limit(YR_SCANNER *scanner)
@@ -140,7 +180,7 @@ int yara_chains_take(struct yara_set *set)
 
 /* The matches of a part, and where the chain ends for each: the last byte's successor, or 0. */
 struct part {
-	YR_MATCH **list;
+	yara_match **list;
 	uint64_t *ends;
 	size_t count;
 };
@@ -158,7 +198,7 @@ static int part_init(struct part *part, const YR_MATCHES *matches)
 	part->ends = calloc((size_t)matches->count + 1, sizeof(*part->ends));
 	if (!part->list || !part->ends)
 		return err_nomem();
-	for (YR_MATCH *match = matches->head; match; match = match->next)
+	for (yara_match *match = matches->head; match; match = match->next)
 		part->list[part->count++] = match;
 	return 0;
 }
@@ -182,17 +222,9 @@ static size_t part_from(const struct part *part, uint64_t address)
 /* The end of the data that holds address. */
 static uint64_t data_end(const struct ms_range *data, size_t count, uint64_t address)
 {
-	size_t low = 0, high = count;
+	size_t found = range_find(data, count, address);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (data[middle].base + data[middle].size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < count ? data[low].base + data[low].size : address;
+	return found < count ? data[found].base + data[found].size : address;
 }
 
 /*
@@ -223,13 +255,13 @@ static void head_fill(YR_MATCHES *matches, struct part *head)
 {
 	*matches = (YR_MATCHES){0};
 	for (size_t i = 0; i < head->count; i++) {
-		YR_MATCH *match = head->list[i];
+		yara_match *match = head->list[i], *last = matches->tail;
 
 		match->match_length = (int32_t)(head->ends[i] - match_start(match));
 		match->prev = matches->tail;
 		match->next = NULL;
-		if (matches->tail)
-			matches->tail->next = match;
+		if (last)
+			last->next = match;
 		else
 			matches->head = match;
 		matches->tail = match;

@@ -125,12 +125,15 @@ static YR_MEMORY_BLOCK *plain_first(YR_MEMORY_BLOCK_ITERATOR *iterator)
 	return plain_next(iterator);
 }
 
+/* libyara puts them behind each other without regard to alignment. */
+typedef YR_MATCH packed_match __attribute__((aligned(1)));
+
 static int plain_heard(YR_SCAN_CONTEXT *context, int message, void *data, void *ctx)
 {
 	struct plain *plain = ctx;
 	YR_RULE *rule = data;
 	YR_STRING *string;
-	YR_MATCH *match;
+	packed_match *match;
 	size_t before = plain->matches->list.count;
 
 	if (message != CALLBACK_MSG_RULE_MATCHING)
@@ -709,7 +712,7 @@ static void test_cuts_are_no_edges(void)
 		data[i] = "abcd"[i % 4];
 	/* Few enough matches for libyara, whose lists are slow for greedy expressions. */
 	for (size_t i = 0; i < size; i += 64)
-		memset(data + i, 'z', 44);
+		memset(data + i, 'z', min_u64(44, size - i));
 	memory.stretches[0] = (struct ms_segment){
 		.base = 0x10000, .size = size, .data = data, .perm = MS_PERM_READ};
 	compare("rule", text, rules, &memory, text);

@@ -51,6 +51,8 @@ static const struct {
 	{"a usual place", NULL, "/usr/lib/memprocfs"},
 	{"a usual place", NULL, "/Applications/MemProcFS"},
 	{"Python's packages", "VIRTUAL_ENV", "/lib/python3*/site-packages/memprocfs"},
+	{"Python's packages", "CONDA_PREFIX", "/lib/python3*/site-packages/memprocfs"},
+	{"Python's packages", "HOME", "/.pyenv/versions/*/lib/python3*/site-packages/memprocfs"},
 	{"Python's packages", "HOME", "/.local/lib/python3*/site-packages/memprocfs"},
 	{"Python's packages", NULL, "/usr/local/lib/python3*/dist-packages/memprocfs"},
 	{"Python's packages", NULL, "/usr/local/lib/python3*/site-packages/memprocfs"},
@@ -132,6 +134,8 @@ static int explain_load(void)
 		{"leechcore", "",
 			"put LeechCore's library beside it, or install its package (pip install "
 			"leechcorepyc)"},
+		{"", "cannot open shared object file",
+			"install what it misses, or a current release (pip install memprocfs)"},
 		{"", "wrong ELF class", "it must be of this processor, with 64 bits"},
 		{"", "invalid ELF header", "the file is no shared library, or damaged"},
 		{"", "file too short", "the file is no shared library, or damaged"},

@@ -91,6 +91,17 @@ static void sort_ranges(struct vmm_maps *maps)
 	maps->ranges.count = kept;
 }
 
+/* A 32-bit Windows gives a process two gigabytes, or three if it was started so. */
+static uint64_t user_end(const struct vmm_host *vh, const struct vmm_maps *maps)
+{
+	const struct vmm_range *last =
+		maps->ranges.count ? &maps->ranges.data[maps->ranges.count - 1] : NULL;
+
+	if (vh->system != VMM_SYSTEM_WINDOWS_32)
+		return VMM_USER_END;
+	return max_u64(UINT64_C(1) << 31, last ? last->base + last->size : 0);
+}
+
 static int fetch_runs(struct vmm_host *vh, uint32_t pid, bool kernel, struct vmm_maps *maps)
 {
 	const struct vmm_api *api = &vh->library.api;
@@ -116,7 +127,7 @@ static int fetch_runs(struct vmm_host *vh, uint32_t pid, bool kernel, struct vmm
 		};
 
 		if (ptes[i].pages > UINT64_MAX / VMM_PAGE ||
-			(!kernel && ptes[i].base >= VMM_USER_END))
+			(!kernel && ptes[i].base >= user_end(vh, maps)))
 			continue;
 		run.size = ptes[i].pages * VMM_PAGE;
 		if (!vec_push(&maps->runs, run))
@@ -177,10 +188,10 @@ static int fetch_ranges(struct vmm_host *vh, uint32_t pid, struct vmm_maps *maps
 int vmm_maps_fetch(struct vmm_host *vh, uint32_t pid, bool kernel, struct vmm_maps *ret_maps)
 {
 	struct vmm_maps maps = {0};
-	int r = fetch_runs(vh, pid, kernel, &maps);
+	int r = fetch_ranges(vh, pid, &maps);
 
 	if (r == 0)
-		r = fetch_ranges(vh, pid, &maps);
+		r = fetch_runs(vh, pid, kernel, &maps);
 	if (r < 0)
 		vmm_maps_done(&maps);
 	else

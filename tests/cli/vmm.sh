@@ -300,6 +300,48 @@ test_library_without_its_companion() {
 	check_status 0
 }
 
+# Where pip puts it into a virtual environment: the companion lies in a folder of its own.
+test_library_of_a_python_package() {
+	need_vmm
+	local site=venv/lib/python3.9/site-packages
+
+	unset MEMSIFT_MEMPROCFS_PATH
+	mkdir -p $site
+	cp -r "$VMM/memprocfs" "$VMM/leechcorepyc" $site
+	chmod -R go-w venv
+	VIRTUAL_ENV=$PWD/venv run doctor
+	check_status 0
+	grep -q "site-packages/memprocfs/vmm.so, found by Python's packages" out ||
+		grep -q 'found by \(beside\|a usual\)' out || fail "not found"
+	VIRTUAL_ENV=$PWD/venv run ps --from "vmm:$IMAGES/windows.raw" target.exe
+	check_status 0
+	chmod 777 $site
+	VIRTUAL_ENV=$PWD/venv run ps --from "vmm:$IMAGES/windows.raw"
+	[ $status = 4 ] || grep -q 'found by' out || fail "status $status"
+	check_err "left alone"
+}
+
+# It leaves no trace: neither files of the library's in the home of the user, nor in the folder.
+test_nothing_is_left_behind() {
+	need_vmm
+	mkdir home empty
+	cd empty || fail "no folder"
+	HOME=$PWD/../home run search --from "vmm:$IMAGES/windows.raw" 3333 -t needle
+	check_status 0
+	cd ..
+	check_is "$(ls -A home)" ""
+	check_folder empty out err
+}
+
+test_value_scan() {
+	need_vmm
+	run scan --from "vmm:$IMAGES/windows.raw" 3333 --type u64 --value 0x2e1000 --list -f ndjson
+	check_status 0
+	check grep -q '"address":"0x2e3060"' out
+	run dump --from "vmm:$IMAGES/windows.raw" 3333 --pause freeze -o core
+	check_status 0
+}
+
 test_doctor() {
 	need_vmm
 	run doctor

@@ -187,6 +187,9 @@ bool interrupted(void);
 /* The job that the options ask for, with progress on stderr and interrupts heeded. */
 struct ms_job job_make(const struct options *options);
 
+/* What --pause asks for. */
+enum ms_pause pause_of(const struct options *options);
+
 /* Narrows a job to what the limits leave after what was done since; false when no bytes are. */
 bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns);
 void progress_clear(void);

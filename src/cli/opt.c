@@ -184,7 +184,7 @@ const struct option_row option_rows[] = {
 		add_region, 0},
 	{"compress", 0, "zstd", "compress the dump or the session",
 		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN, set_text, FIELD(compress)},
-	{"pause", 0, "MODE", "none (default), or freeze: stop the target meanwhile, and keep registers",
+	{"pause", 0, "MODE", "none (default); freeze: stop it and keep registers; fork: dump a twin",
 		GROUP_DUMP | GROUP_COLLECT, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
@@ -279,6 +279,7 @@ static bool is_one_of(const char *word, const char *const *list)
 static int check_words(const struct options *options)
 {
 	static const char *const formats[] = {"text", "json", "ndjson", "csv", NULL};
+	static const char *const pauses[] = {"none", "freeze", "fork", NULL};
 	static const char *const colours[] = {"auto", "always", "never", NULL};
 
 	if (!is_one_of(options->format, formats))
@@ -289,9 +290,8 @@ static int check_words(const struct options *options)
 		complain("--color %s: this is none of auto, always, never", options->colour);
 	else if (options->compress && strcmp(options->compress, "zstd") != 0)
 		complain("--compress %s: only zstd is known", options->compress);
-	else if (options->pause && strcmp(options->pause, "none") != 0 &&
-		 strcmp(options->pause, "freeze") != 0)
-		complain("--pause %s: this is neither none nor freeze", options->pause);
+	else if (!is_one_of(options->pause, pauses))
+		complain("--pause %s: this is none of none, freeze, fork", options->pause);
 	else if (options->threads > 256)
 		complain("--threads: at most 256");
 	else

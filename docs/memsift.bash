@@ -3,7 +3,7 @@ _memsift()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} options=
     if [ "$COMP_CWORD" -eq 1 ] && [[ $cur != -* ]]; then
-        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan dump collect verify doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan dump snapshot diff collect verify doctor help' -- "$cur"))
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -15,6 +15,8 @@ _memsift()
     strings) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --min --encoding --grep --plain --fail-on-hit --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     scan) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --type --value --range --unknown --next --undo --list --count --unaligned --tolerance --session --compress --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     dump) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --as --region --compress --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    snapshot) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --compress --hash-only --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    diff) options=' --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --fail-on-hit --bytes --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     collect) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --compress --pause --dump-process-memory --memory-search --dump-memory-region --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     verify) options=' --format --output --force --color --quiet --help' ;;
     doctor) options=' --format --output --force --color --quiet --help' ;;

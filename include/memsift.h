@@ -204,6 +204,7 @@ enum ms_state {
 	MS_STATE_IO_ERROR,    /* reading failed */
 	MS_STATE_LIMIT,	      /* a limit on bytes or hits was reached first */
 	MS_STATE_DEADLINE,    /* the deadline or an interrupt came first */
+	MS_STATE_LEFT_OUT,    /* a filter left it out when the snapshot was taken */
 	MS_STATE_COUNT
 };
 
@@ -575,6 +576,7 @@ struct ms_dump {
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */
 	void (*wrote)(void *ctx, const char *path, uint64_t size, const char *sha256);
 	void *ctx;
+	bool whole_map; /* core: keep the memory map of what the filter leaves out, too */
 	const char *prefix; /* raw: what file names begin with, such as "bash.1234" */
 };
 

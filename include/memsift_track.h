@@ -68,7 +68,45 @@ MS_API int ms_values_list(const ms_values *values, ms_source *source, const stru
 	const struct ms_sink *sink, uint64_t *ret_count);
 MS_API extern const struct ms_schema ms_schema_value;
 
-/* ---- 2. Diffs --------------------------------------------------------------------------- */
+/* ---- 2. Snapshots ----------------------------------------------------------------------- */
+
+/* What a source had in its memory at one moment, kept in this process. */
+typedef struct ms_snapshot ms_snapshot;
+
+struct ms_snapshot_options {
+	size_t size;		 /* sizeof(struct ms_snapshot_options) */
+	const ms_filter *filter; /* NULL: everything but device memory and swapped pages */
+	struct ms_job job;	 /* process_bytes_max limits what is kept; hits_max means nothing */
+	enum ms_pause pause;	 /* so that all is of one moment */
+};
+
+/*
+ * Reads the regions that the filter lets through. Options NULL: as if all were zero. Its own memory
+ * is what was read: pages that hold no data cost nothing, gaps are remembered with their reason,
+ * and of regions that the filter left out it is known that they were there. A snapshot that is cut
+ * short by a limit or the deadline is kept, and its coverage says so.
+ *
+ * For one in a file, ms_source_dump() with whole_map: an ELF core, that opens as a host. To put
+ * this one into a file, dump its source.
+ */
+MS_API int ms_snapshot_take(ms_source *source, const struct ms_snapshot_options *options,
+	ms_snapshot **ret_snapshot);
+
+/* The snapshot as a source, with the process that it was taken of; it goes with the snapshot. */
+MS_API ms_source *ms_snapshot_source(const ms_snapshot *snapshot);
+MS_API const struct ms_coverage *ms_snapshot_coverage(const ms_snapshot *snapshot);
+MS_API void ms_snapshot_free(ms_snapshot *snapshot);
+
+/*
+ * Writes a file with a hash of 128 bits for each 4 KiB (needs the feature "xxhash"): it opens as
+ * a host whose regions can be listed but not read, and a diff tells by it which pages changed.
+ * The hash is no defence against whoever sets out to deceive it. Of the options, format, zstd,
+ * prefix and whole_map mean nothing. Coverage lives as long as the source.
+ */
+MS_API int ms_source_hash(
+	ms_source *source, const struct ms_dump *options, struct ms_coverage *ret_coverage);
+
+/* ---- 3. Diffs --------------------------------------------------------------------------- */
 
 enum {
 	MS_CHANGE_BYTES = 64,	    /* of old and of new that a change shows, unless asked for others */
@@ -90,7 +128,8 @@ struct ms_diff {
  * 8 equal bytes between them are one. A page that was never touched counts as zeros. What only
  * one of the two has mapped is a "map" or an "unmap"; where another file was mapped in the same
  * place it is both, and its bytes are not compared; other permissions are a "protect". What cannot
- * be read of either is a gap of the coverage, never a change. `hits` of the total are changes.
+ * be read of either is a gap of the coverage, never a change. Of a snapshot of hashes, changes are
+ * whole pages, without its bytes. `hits` of the total are changes.
  */
 MS_API int ms_diff_sources(ms_source *before, ms_source *after, const struct ms_diff *diff,
 	struct ms_total *ret_total);

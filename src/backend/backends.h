@@ -17,12 +17,14 @@
 
 extern const struct ms_host_ops local_host; /* this machine: linux.c */
 extern const struct ms_host_ops elfcore_host;
+extern const struct ms_host_ops hashfile_host;
 extern const struct ms_host_ops raw_host;
 extern const struct ms_host_ops memory_host; /* memory.c: a caller's buffers */
 
 static const struct ms_host_ops *const backends[] = {
 	&local_host,
 	&elfcore_host,
+	&hashfile_host,
 	&raw_host,
 };
 

@@ -28,6 +28,13 @@ void os_time_compact(int64_t time, char ret_text[17]);
 void os_time_iso(int64_t time, char ret_text[32]);
 
 /*
+ * Pages of zeros that cost nothing until they are written to, however many; NULL when there are
+ * no addresses for them.
+ */
+void *os_pages_new(size_t size);
+void os_pages_free(void *pages, size_t size);
+
+/*
  * Opens a regular file for reading; never blocks on a FIFO or device. Fails with a clear
  * sentence for anything else.
  */

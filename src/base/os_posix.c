@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -44,6 +45,20 @@ size_t os_page_size(void)
 	long size = sysconf(_SC_PAGESIZE);
 
 	return size > 0 ? (size_t)size : 4096;
+}
+
+void *os_pages_new(size_t size)
+{
+	void *pages = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return pages == MAP_FAILED ? NULL : pages;
+}
+
+void os_pages_free(void *pages, size_t size)
+{
+	if (pages)
+		munmap(pages, size ? size : 1);
 }
 
 static void time_text(int64_t when, const char *format, char *ret_text, size_t size)

@@ -12,7 +12,7 @@
 #ifndef MS_CLI_CLI_H
 #define MS_CLI_CLI_H
 
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +62,8 @@ struct options {
 	const char *memory_search;
 	const char *type, *value, *range, *next, *session, *tolerance; /* scan */
 	bool unknown, undo, list, count, unaligned;
+	bool hash_only; /* snapshot */
+	uint64_t bytes; /* diff */
 };
 
 /* Groups of options; a command takes some of them. */
@@ -77,6 +79,8 @@ enum {
 	GROUP_HELP = 256,
 	GROUP_STRINGS = 512,
 	GROUP_SCAN = 1024,
+	GROUP_SNAPSHOT = 2048,
+	GROUP_DIFF = 4096,
 };
 
 struct command {

@@ -10,6 +10,7 @@ struct dumping {
 	const struct ms_process *process;
 	ms_filter *filter;
 	bool raw;
+	bool snapshot, hashes;
 	size_t target_count;
 };
 
@@ -52,7 +53,7 @@ static char *dump_path(const struct dumping *dumping, const char *stem)
 	if (output && dumping->target_count == 1 && (dumping->raw || !is_folder(output)))
 		return strdup(output);
 	n = asprintf(&path, "%s%s%s.%s%s%s", output ? output : "", output ? "/" : "", stem, time,
-		dumping->raw ? "" : ".core",
+		dumping->raw ? "" : dumping->hashes ? ".hashes" : ".core",
 		options->compress && !dumping->raw ? ".zst" : "");
 	return n < 0 ? NULL : path;
 }
@@ -75,6 +76,7 @@ static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_
 		.file_flags = options->force ? MS_FILE_FORCE : 0,
 		.wrote = wrote,
 		.ctx = dumping,
+		.whole_map = dumping->snapshot,
 		.prefix = stem,
 	};
 	int r = path ? ms_source_open_process(host, dumping->process, &source) : MS_ERR_MEMORY;
@@ -82,7 +84,8 @@ static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_
 	if (r == 0 && dump.pause)
 		r = ms_source_pause(source, dump.pause);
 	if (r == 0) {
-		r = ms_source_dump(source, &dump, ret_coverage);
+		r = dumping->hashes ? ms_source_hash(source, &dump, ret_coverage)
+				    : ms_source_dump(source, &dump, ret_coverage);
 		/* The target is open: what is missing or forbidden is the place to write to. */
 		r = r == MS_ERR_NOT_FOUND || r == MS_ERR_ACCESS ? MS_ERR_IO : r;
 	}
@@ -152,22 +155,18 @@ static int check_form(const struct options *options, bool *ret_raw)
 	return STATUS_USAGE;
 }
 
-int cmd_dump(struct options *options)
+static int run_all(struct dumping *dumping)
 {
+	const struct options *options = dumping->options;
 	struct summary summary = {0};
 	struct output output;
 	struct targets targets;
-	struct dumping dumping = {
-		.options = options, .output = &output, .filter = options->filter};
-	int status = check_form(options, &dumping.raw);
+	int status = targets_open(options, &targets);
 
-	if (status == STATUS_DONE)
-		status = take_regions(options, options->filter);
-	if (status == STATUS_DONE)
-		status = targets_open(options, &targets);
 	if (status != STATUS_DONE)
 		return status;
-	dumping.target_count = targets.process_count;
+	dumping->output = &output;
+	dumping->target_count = targets.process_count;
 	summary.partial = targets.missing > 0;
 	if (options->output && targets.process_count > 1 && mkdir(options->output, 0700) != 0 &&
 		!is_folder(options->output)) {
@@ -178,9 +177,34 @@ int cmd_dump(struct options *options)
 	}
 	if (status == STATUS_DONE) {
 		for (size_t i = 0; i < targets.group_count; i++)
-			dump_group(&dumping, &targets.groups[i], &summary);
+			dump_group(dumping, &targets.groups[i], &summary);
 		status = output_close(&output, options, &summary);
 	}
 	targets_close(&targets);
 	return status;
+}
+
+int cmd_dump(struct options *options)
+{
+	struct dumping dumping = {.options = options, .filter = options->filter};
+	int status = check_form(options, &dumping.raw);
+
+	if (status == STATUS_DONE)
+		status = take_regions(options, options->filter);
+	return status == STATUS_DONE ? run_all(&dumping) : status;
+}
+
+int cmd_snapshot(struct options *options)
+{
+	struct dumping dumping = {.options = options,
+		.filter = options->filter,
+		.snapshot = true,
+		.hashes = options->hash_only};
+
+	if (options->hash_only && options->compress) {
+		complain("snapshot: hashes do not compress; --hash-only and --compress exclude each "
+			 "other");
+		return STATUS_USAGE;
+	}
+	return run_all(&dumping);
 }

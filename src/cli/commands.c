@@ -55,6 +55,20 @@ const struct command commands[] = {
 		"as a target again. What could not be read is left out, not filled with zeros. "
 		"With --region or --as raw, writes plain files with addresses in their names.",
 		"memsift dump postgres --pause freeze --compress zstd", READING | GROUP_DUMP, cmd_dump},
+	{"snapshot", "TARGET...", "keep memory for a diff",
+		"Writes each target as an ELF core, as dump does, with the memory map of what filters "
+		"leave out, too, so that diff can tell it from what was not mapped. With --hash-only, "
+		"keeps a hash of each 4 KiB, 1/256 of the size: enough to tell which pages changed, "
+		"but not their bytes.",
+		"memsift snapshot game -o before.core", READING | GROUP_SNAPSHOT, cmd_snapshot},
+	{"diff", "BEFORE AFTER", "tell what changed between two targets",
+		"Compares what two targets, processes or files, have at the same addresses: which "
+		"bytes were written, what was mapped, unmapped or protected otherwise. Runs of "
+		"changed bytes with fewer than 8 equal ones between them are one. What cannot be "
+		"read on either side is said, never taken for a change. With --fail-on-hit, ends "
+		"with status 1 if anything changed.",
+		"memsift diff before.core game --perm rw-",
+		GROUP_FILTER | GROUP_LIMIT | GROUP_OUTPUT | GROUP_DIFF, cmd_diff},
 	{"collect", "TARGET...", "collect evidence into a folder",
 		"Makes a folder with, for each target, its memory map, modules, a dump and what a "
 		"search found, and a manifest with the SHA-256 of every file. With any of "

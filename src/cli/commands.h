@@ -10,6 +10,8 @@ int cmd_regions(struct options *options);
 int cmd_modules(struct options *options);
 int cmd_read(struct options *options);
 int cmd_dump(struct options *options);
+int cmd_snapshot(struct options *options);
+int cmd_diff(struct options *options);
 int cmd_search(struct options *options);
 int cmd_scan(struct options *options);
 int cmd_strings(struct options *options);

@@ -155,7 +155,7 @@ const struct option_row option_rows[] = {
 	{"plain", 0, NULL, "only the text, one string a line", GROUP_STRINGS, set_flag,
 		FIELD(plain)},
 	{"fail-on-hit", 0, NULL, "end with status 1 if anything was found",
-		GROUP_SEARCH | GROUP_STRINGS, set_flag, FIELD(fail_on_hit)},
+		GROUP_SEARCH | GROUP_STRINGS | GROUP_DIFF, set_flag, FIELD(fail_on_hit)},
 
 	{"type", 0, "T", "i8 to i64, u8 to u64, f32, f64 or bytes (default i32)", GROUP_SCAN,
 		set_text, FIELD(type)},
@@ -176,6 +176,9 @@ const struct option_row option_rows[] = {
 	{"session", 0, "FILE", "where matches are kept (default memsift-PID.scan)", GROUP_SCAN,
 		set_text, FIELD(session)},
 
+	{"bytes", 0, "N", "bytes of old and new to show of a change (default 64, at most 4096)",
+		GROUP_DIFF, set_number, FIELD(bytes)},
+
 	{"raw", 0, NULL, "write the bytes as they are", GROUP_READ, set_flag, FIELD(raw)},
 
 	{"as", 0, "FORMAT", "core (default) or raw: a file for each stretch, address in its name",
@@ -183,9 +186,11 @@ const struct option_row option_rows[] = {
 	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw", GROUP_DUMP,
 		add_region, 0},
 	{"compress", 0, "zstd", "compress the dump or the session",
-		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN, set_text, FIELD(compress)},
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN | GROUP_SNAPSHOT, set_text, FIELD(compress)},
+	{"hash-only", 0, NULL, "keep a hash of each page, not its bytes", GROUP_SNAPSHOT, set_flag,
+		FIELD(hash_only)},
 	{"pause", 0, "MODE", "none (default); freeze: stop it and keep registers; fork: dump a twin",
-		GROUP_DUMP | GROUP_COLLECT, set_text, FIELD(pause)},
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
 		FIELD(dump_memory)},
@@ -206,7 +211,7 @@ const struct option_row option_rows[] = {
 
 	{"format", 'f', "FORMAT", "text (default), json, ndjson or csv", GROUP_OUTPUT, set_text,
 		FIELD(format)},
-	{"output", 'o', "FILE", "write to a file, or for dump and collect to a folder", GROUP_OUTPUT,
+	{"output", 'o', "FILE", "write to a file; dump, snapshot and collect: a folder", GROUP_OUTPUT,
 		set_text, FIELD(output)},
 	{"force", 0, NULL, "replace files that exist", GROUP_OUTPUT, set_flag, FIELD(force)},
 	{"color", 0, "WHEN", "auto (default), always or never", GROUP_OUTPUT, set_text,

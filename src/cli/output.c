@@ -124,12 +124,14 @@ static int write_meta(struct output *output, const struct options *options)
 int output_open(struct output *output, const struct options *options)
 {
 	const char *format = options->format ? options->format : "text";
-	bool folder = strcmp(options->command, "dump") == 0 || strcmp(options->command, "collect") == 0;
+	bool folder = strcmp(options->command, "dump") == 0 ||
+		      strcmp(options->command, "snapshot") == 0 ||
+		      strcmp(options->command, "collect") == 0;
 	int r;
 
 	*output = (struct output){.started = time_now(), .started_ns = clock_now_ns(),
 		.text = strcmp(format, "text") == 0};
-	/* dump and collect say with -o where the files go. */
+	/* dump, snapshot and collect say with -o where the files go. */
 	if (options->output && !folder) {
 		r = ms_file_create(options->output, options->force ? MS_FILE_FORCE : 0, &output->file);
 		if (r < 0) {

@@ -18,6 +18,7 @@ static const struct {
 	[MS_STATE_IO_ERROR] = {offsetof(struct ms_coverage, unreadable), true, true, "io-error"},
 	[MS_STATE_LIMIT] = {offsetof(struct ms_coverage, skipped), true, true, "limit"},
 	[MS_STATE_DEADLINE] = {offsetof(struct ms_coverage, skipped), true, true, "deadline"},
+	[MS_STATE_LEFT_OUT] = {offsetof(struct ms_coverage, skipped), true, false, "left-out"},
 };
 
 const char *ms_state_name(enum ms_state state)

@@ -7,10 +7,11 @@
 
 #include "base/vec.h"
 
-/* A stretch that holds no data, and where a dump has room for it. */
+/* A stretch that is not read, though not for want of anything. */
 struct absent {
 	uint64_t base, size;
-	uint64_t position; /* as chunk.position; UINT64_MAX for a long one, which gets no room */
+	enum ms_state state; /* MS_STATE_ABSENT, or MS_STATE_LEFT_OUT by the filter */
+	uint64_t position; /* where a dump has room for it, as chunk.position; UINT64_MAX: nowhere */
 };
 
 struct coverage {

@@ -83,6 +83,7 @@ struct dirty_request {
 
 struct ms_source_ops {
 	size_t priv_size;
+	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
 
 	/* Ends what attach() began. */
 	void (*close)(struct ms_source *src);

@@ -33,6 +33,17 @@ void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter 
 		coverage->sums.total += src->regions.items.data[i].size;
 }
 
+/* The filter does not want it. */
+static void leave_out(struct plan *plan, uint64_t base, uint64_t size)
+{
+	struct coverage *coverage = plan->coverage;
+	struct absent absent = {base, size, MS_STATE_LEFT_OUT, UINT64_MAX};
+
+	coverage->sums.filtered += size;
+	if (size && coverage->keep_absent && !vec_push(&coverage->absents, absent))
+		coverage->failed = true;
+}
+
 static const struct ms_region *plan_region(const struct plan *plan)
 {
 	return &plan->src->regions.items.data[plan->region];
@@ -45,7 +56,7 @@ static bool enter_region(struct plan *plan)
 		const struct ms_region *region = plan_region(plan);
 
 		if (!ms_filter_match(plan->filter, region))
-			plan->coverage->sums.filtered += region->size;
+			leave_out(plan, region->base, region->size);
 		else if ((region->flags & MS_REGION_DEVICE) && !plan->filter->device)
 			coverage_add(plan->coverage, region->base, region->size, MS_STATE_DEVICE);
 		else {
@@ -65,12 +76,12 @@ static bool clip_region(struct plan *plan, uint64_t *ret_size)
 	uint64_t base, size;
 
 	if (left && filter_clip(plan->filter, plan->at, left, &base, &size)) {
-		plan->coverage->sums.filtered += base - plan->at;
+		leave_out(plan, plan->at, base - plan->at);
 		plan->at = base;
 		*ret_size = size;
 		return true;
 	}
-	plan->coverage->sums.filtered += left;
+	leave_out(plan, plan->at, left);
 	plan->in_region = false;
 	plan->region++;
 	return false;
@@ -121,7 +132,7 @@ static int fetch_runs(struct plan *plan, uint64_t size)
 static void pass_over(struct plan *plan, const struct run *run)
 {
 	struct coverage *coverage = plan->coverage;
-	struct absent absent = {run->base, run->size, UINT64_MAX};
+	struct absent absent = {run->base, run->size, MS_STATE_ABSENT, UINT64_MAX};
 
 	coverage_add(coverage, run->base, run->size, run->state);
 	if (run->state != MS_STATE_ABSENT)

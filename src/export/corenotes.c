@@ -183,20 +183,26 @@ static void files(struct buf *out, const struct dump *dump)
 	buf_done(&desc);
 }
 
-static void own_regions(struct buf *out, const struct dump_regions *regions)
+/* Those that are dumped, or, so that a diff can tell them from what was not there, all. */
+static void own_regions(
+	struct buf *out, const struct dump *dump, const struct dump_regions *regions)
 {
+	const struct region_list *all = &dump->src->regions;
+	bool whole = dump->options->whole_map;
+	size_t count = whole ? all->items.count : regions->items.count;
 	struct buf desc = {0};
 
 	put_u32(&desc, OWN_VERSION);
-	put_u32(&desc, (uint32_t)regions->items.count);
-	for (size_t i = 0; i < regions->items.count; i++) {
-		const struct dump_region *part = &regions->items.data[i];
-		const struct ms_region *region = part->region;
+	put_u32(&desc, (uint32_t)count);
+	for (size_t i = 0; i < count; i++) {
+		const struct dump_region *part = whole ? NULL : &regions->items.data[i];
+		const struct ms_region *region = whole ? &all->items.data[i] : part->region;
+		uint64_t base = whole ? region->base : part->base;
 		size_t path_size = strlen(region->path);
 
-		put_u64(&desc, part->base);
-		put_u64(&desc, part->size);
-		put_u64(&desc, region->offset + (part->base - region->base));
+		put_u64(&desc, base);
+		put_u64(&desc, whole ? region->size : part->size);
+		put_u64(&desc, region->offset + (base - region->base));
 		put_u64(&desc, region->inode);
 		put_u64(&desc, region->resident);
 		put_u32(&desc, region->dev_major);
@@ -220,15 +226,25 @@ static void put_gap(struct buf *desc, uint64_t base, uint64_t size, enum ms_stat
 	put_u32(desc, 0);
 }
 
-/* Gaps and stretches without data, merged by address. */
-static void own_gaps(struct buf *out, const struct coverage *coverage)
+/* Whether a stretch has a place in the note: what was left out only has if its region is kept. */
+static bool is_noted(const struct dump *dump, const struct absent *absent)
 {
+	return absent->state == MS_STATE_ABSENT || dump->options->whole_map;
+}
+
+/* Gaps and stretches without data, merged by address. */
+static void own_gaps(struct buf *out, const struct dump *dump)
+{
+	const struct coverage *coverage = dump->coverage;
 	const struct ms_gap *gaps = coverage->sums.gaps;
 	size_t gap_count = coverage->sums.gap_count, absent_count = coverage->absents.count;
+	size_t count = gap_count;
 	struct buf desc = {0};
 
+	for (size_t a = 0; a < absent_count; a++)
+		count += is_noted(dump, &coverage->absents.data[a]);
 	put_u32(&desc, OWN_VERSION);
-	put_u32(&desc, (uint32_t)(gap_count + absent_count));
+	put_u32(&desc, (uint32_t)count);
 	for (size_t g = 0, a = 0; g < gap_count || a < absent_count;) {
 		const struct absent *absent = a < absent_count ? &coverage->absents.data[a] : NULL;
 
@@ -236,7 +252,8 @@ static void own_gaps(struct buf *out, const struct coverage *coverage)
 			put_gap(&desc, gaps[g].base, gaps[g].size, gaps[g].state);
 			g++;
 		} else {
-			put_gap(&desc, absent->base, absent->size, MS_STATE_ABSENT);
+			if (is_noted(dump, absent))
+				put_gap(&desc, absent->base, absent->size, absent->state);
 			a++;
 		}
 	}
@@ -277,7 +294,7 @@ int core_notes_make(
 	files(ret_notes, dump);
 	threads(ret_notes, dump, false);
 	own_process(ret_notes, &dump->src->process);
-	own_regions(ret_notes, regions);
-	own_gaps(ret_notes, dump->coverage);
+	own_regions(ret_notes, dump, regions);
+	own_gaps(ret_notes, dump);
 	return ret_notes->failed ? err_nomem() : 0;
 }

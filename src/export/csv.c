@@ -61,7 +61,8 @@ static bool is_formula(const char *column, const struct ms_value *value)
 
 	if (value->size && is_plain_number(text, value->size))
 		return false;
-	return value->size && text[0] && strchr("=+-@\t\r", text[0]) && strcmp(column, "perm") != 0;
+	return value->size && text[0] && strchr("=+-@\t\r", text[0]) && strcmp(column, "perm") != 0 &&
+	       strcmp(column, "old_perm") != 0;
 }
 
 static void cell(

@@ -7,10 +7,13 @@
 
 #include "export/value.h"
 
-static void print_nothing(struct ms_exporter *exporter, const struct ms_record *record)
+/* Shown to nobody, but what was found is called by what was looked for. */
+static void note_command(struct ms_exporter *exporter, const struct ms_record *record)
 {
-	(void)exporter;
-	(void)record;
+	const struct ms_value *command = record_find(record, "command", MS_TYPE_TEXT);
+	struct text_state *state = exporter->priv;
+
+	state->diff = command && command->size == 4 && memcmp(command->v.data, "diff", 4) == 0;
 }
 
 /* Types that are neither rows of a table nor shown field by field. */
@@ -19,10 +22,11 @@ static const struct {
 	void (*print)(struct ms_exporter *exporter, const struct ms_record *record);
 } forms[] = {
 	{"hit", text_hit},
+	{"change", text_change},
 	{"coverage", text_coverage},
 	{"error", text_error},
 	{"summary", text_summary},
-	{"meta", print_nothing},
+	{"meta", note_command},
 };
 
 void text_size(struct buf *out, uint64_t size)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The parts of the text format: text.c chooses one by the type of the record and prints those
- * that have no form of their own; text_table.c, text_hit.c and text_coverage.c print theirs.
+ * that have no form of their own; text_table.c, text_hit.c,
+ * text_change.c and text_coverage.c print theirs.
  *
  * Everything that comes from a target goes through buf_printable(), so that it cannot talk to
  * the terminal.
@@ -19,6 +20,7 @@ struct text_state {
 	const struct text_table *table; /* being written; NULL: none is */
 	uint64_t pid;			/* its process */
 	bool any;			/* something was written */
+	bool diff;			/* what was looked for is changes */
 };
 
 /* The table that records of a type are rows of, or NULL. */
@@ -28,6 +30,8 @@ void text_table_record(struct ms_exporter *exporter, const struct text_table *ta
 	const struct ms_record *record);
 
 void text_hit(struct ms_exporter *exporter, const struct ms_record *record);
+
+void text_change(struct ms_exporter *exporter, const struct ms_record *record);
 
 void text_coverage(struct ms_exporter *exporter, const struct ms_record *record);
 void text_summary(struct ms_exporter *exporter, const struct ms_record *record);
@@ -44,6 +48,9 @@ bool text_field(struct buf *out, const struct ms_record *record, const char *nam
 
 /* Appends "1234 bash", or what of it the record knows. */
 void text_process(struct buf *out, const struct ms_record *record);
+
+/* Appends "  rw-p heap [heap]", or "  r-xp code libc.so.6+0x1234" inside a module. */
+void text_where(struct buf *out, const struct ms_record *record);
 
 /* A field's number; 0 if it has none. */
 uint64_t text_u64(const struct ms_record *record, const char *name);

@@ -36,7 +36,7 @@ static bool text_is(const struct ms_value *value, const char *text)
 static bool reason_is_skip(const struct ms_value *reason)
 {
 	static const char *const skips[] = {
-		"device", "swapped", "remote-file", "limit", "deadline"};
+		"device", "swapped", "remote-file", "limit", "deadline", "left-out"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(skips); i++)
 		if (text_is(reason, skips[i]))
@@ -151,15 +151,17 @@ void text_summary(struct ms_exporter *exporter, const struct ms_record *record)
 	const struct ms_value *findings = record_find(record, "findings", MS_TYPE_U64);
 	const struct ms_value *bytes = record_find(record, "bytes_read", MS_TYPE_U64);
 	const struct ms_value *seconds = record_find(record, "seconds", MS_TYPE_F64);
+	const struct text_state *state = exporter->priv;
 	struct buf *out = &exporter->out;
 
 	/* Nothing was searched: what was done speaks for itself. */
 	if (!bytes || !hits)
 		return;
 	if (hits->v.u)
-		text_count(out, hits->v.u, "hit");
+		text_count(out, hits->v.u, state->diff ? "change" : "hit");
 	else
-		buf_text(out, "not found in what was read");
+		buf_text(out, state->diff ? "nothing changed in what was read"
+					  : "not found in what was read");
 	if (findings && findings->v.u) {
 		buf_text(out, ", ");
 		text_count(out, findings->v.u, "finding");

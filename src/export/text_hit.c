@@ -62,8 +62,7 @@ static void hit_what(struct buf *out, const struct ms_record *record)
 	}
 }
 
-/* "rw-p heap [heap]", or "r-xp code libc.so.6+0x1234" inside a module. */
-static void hit_where(struct buf *out, const struct ms_record *record)
+void text_where(struct buf *out, const struct ms_record *record)
 {
 	static const char *const fields[] = {"perm", "kind"};
 	const struct ms_value *offset = record_find(record, "module_offset", MS_TYPE_ADDRESS);
@@ -277,7 +276,7 @@ void text_hit(struct ms_exporter *exporter, const struct ms_record *record)
 	text_process(out, record);
 	if (address)
 		buf_format(out, "  0x%llx", (unsigned long long)address->v.u);
-	hit_where(out, record);
+	text_where(out, record);
 	if (record_find(record, "text", MS_TYPE_TEXT)) {
 		buf_text(out, "  ");
 		text_field(out, record, "encoding");

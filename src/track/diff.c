@@ -8,6 +8,7 @@
 #include "track/diff.h"
 
 #include "base/err.h"
+#include "core/pagehash.h"
 #include "core/record.h"
 #include "core/scan.h"
 #include "track/pagediff.h"
@@ -23,6 +24,8 @@ struct diff {
 	/* Of the memory map, by ascending address; the first map_next are handed out. */
 	VEC(struct change) map;
 	size_t map_next;
+
+	VEC(struct ms_gap) unknown; /* blocks that hashes tell nothing of */
 
 	/* A run that may go on; size 0: there is none. */
 	struct change run;
@@ -94,12 +97,31 @@ static int run_flush(struct diff *diff)
 	r = map_out(diff, run->address);
 	if (r == 0) {
 		run->shown = (size_t)min_u64(run->size, diff->bytes_each);
-		run->old = diff->bytes;
-		run->now = diff->bytes + diff->bytes_each;
+		run->old = diff->old->ops->hashed ? NULL : diff->bytes;
+		run->now = diff->now->ops->hashed ? NULL : diff->bytes + diff->bytes_each;
 		r = change_out(diff, run);
 	}
 	run->size = 0;
 	return r;
+}
+
+static int unknown_add(struct diff *diff, const struct ms_hit *hit)
+{
+	struct ms_gap gap = {hit->address, hit->size, MS_STATE_NO_ACCESS};
+
+	return vec_push(&diff->unknown, gap) ? 0 : err_nomem();
+}
+
+/* The loop counted them as read. */
+static void unknown_account(const struct diff *diff, struct coverage *coverage)
+{
+	for (size_t i = 0; i < diff->unknown.count; i++) {
+		const struct ms_gap *gap = &diff->unknown.data[i];
+
+		coverage->sums.read -= min_u64(gap->size, coverage->sums.read);
+		coverage_add(coverage, gap->base, gap->size, gap->state);
+	}
+	coverage_finish(coverage);
 }
 
 static int run_take(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
@@ -110,6 +132,8 @@ static int run_take(void *ctx, size_t index, ms_source *src, const struct ms_hit
 	int r;
 
 	(void)index, (void)src;
+	if (hit->value == DIFF_UNKNOWN)
+		return unknown_add(diff, hit);
 	if (run->size && equal < PAGEDIFF_JOIN && equal <= hit->value) {
 		run->size = hit->address + hit->size - run->address;
 		return 0;
@@ -196,6 +220,9 @@ static int target_done(void *ctx, size_t index, ms_source *src, struct coverage 
 		r = map_out(diff, UINT64_MAX);
 	if (r < 0)
 		return r;
+	unknown_account(diff, coverage);
+	if (coverage->failed)
+		return err_nomem();
 	diff->total.targets++;
 	diff->total.bytes_read += coverage->sums.read;
 	diff->total.partial |= coverage->sums.partial;
@@ -205,17 +232,19 @@ static int target_done(void *ctx, size_t index, ms_source *src, struct coverage 
 static int run_scan(struct diff *diff)
 {
 	size_t bytes_max = diff->options->bytes_max;
-	struct diff_query query = {
+	bool hashed = diff->old->ops->hashed || diff->now->ops->hashed;
+	struct diff_query query = {.old = diff->old,
+		.now = diff->now,
 		.bytes_max = bytes_max ? min_u64(bytes_max, MS_CHANGE_BYTES_MAX) : MS_CHANGE_BYTES};
 	const struct diff_query *query_at = &query;
-	struct ms_engine engine = {&diff_bytes_engine, &query_at};
+	struct ms_engine engine = {hashed ? &diff_hashes_engine : &diff_bytes_engine, &query_at};
 	struct ms_job job = diff->options->job;
 	struct scan scan = {
 		.engine = &engine,
 		.filter = diff->filter,
 		.job = &job,
 		.target_count = 1,
-		.twin = diff->pairs[0].source,
+		.twin = hashed ? NULL : diff->pairs[0].source,
 		.open = open_target,
 		.hit = run_take,
 		.done = target_done,
@@ -225,7 +254,7 @@ static int run_scan(struct diff *diff)
 
 	/* What counts is what comes out, runs that go on counted once. */
 	job.hits_max = 0;
-	diff->target = diff->pairs[1].source;
+	diff->target = diff->pairs[diff->now->ops->hashed ? 0 : 1].source;
 	return scan_run(&scan, &limit, &diff->total.stopped);
 }
 
@@ -235,6 +264,8 @@ static int diff_run(struct diff *diff)
 
 	if (r == 0 && diff->now != diff->old)
 		r = source_refresh(diff->now);
+	if (r == 0 && (diff->old->ops->hashed || diff->now->ops->hashed))
+		r = pagehash_check();
 	if (r == 0)
 		r = map_compare(diff);
 	for (size_t i = 0; i < 2 && r == 0; i++)
@@ -250,6 +281,7 @@ static void diff_done(struct diff *diff)
 	pair_close(&diff->pairs[0]);
 	pair_close(&diff->pairs[1]);
 	free(diff->map.data);
+	free(diff->unknown.data);
 	free(diff);
 }
 

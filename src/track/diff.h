@@ -13,6 +13,7 @@
 /* What the engine compares with; its private state points to it. */
 struct diff_query {
 	size_t bytes_max; /* of old and of new to show */
+	ms_source *old, *now;
 };
 
 /*
@@ -22,5 +23,14 @@ struct diff_query {
  * they reach beyond the run's end where it may be joined with the next.
  */
 extern const struct ms_engine_ops diff_bytes_engine;
+
+/*
+ * The same where at least one of the two sources keeps only hashes. Its hits are blocks, with the
+ * bytes of the other side, if that has any, at both places. The value DIFF_UNKNOWN marks a block
+ * of which the hash covers more or less than the other side has: nothing can be told of it.
+ */
+extern const struct ms_engine_ops diff_hashes_engine;
+
+#define DIFF_UNKNOWN UINT64_MAX
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "core/host.h"
-#include "memsift.h"
+#include "memsift_track.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -42,6 +42,7 @@ struct known {
 struct subject {
 	ms_host *host;
 	ms_source *src;
+	ms_snapshot *snapshot; /* that the host belongs to */
 	uint32_t pid;
 	struct known known[KNOWN_MAX];
 	size_t known_count;
@@ -235,6 +236,36 @@ static void open_core_of_live(struct subject *s)
 	become_core(s);
 }
 
+/* A snapshot takes its place: what it was taken of is not needed any more. */
+static void become_snapshot(struct subject *s)
+{
+	check_ok(ms_source_open(s->host, s->pid, &s->src));
+	check_ok(ms_snapshot_take(s->src, NULL, &s->snapshot));
+	check(!ms_snapshot_coverage(s->snapshot)->gone);
+	ms_source_free(s->src);
+	ms_host_free(s->host);
+	s->src = NULL;
+	s->host = ms_snapshot_source(s->snapshot)->host;
+}
+
+static void open_snapshot_of_memory(struct subject *s)
+{
+	open_memory(s);
+	become_snapshot(s);
+}
+
+static void open_snapshot_of_odd_memory(struct subject *s)
+{
+	open_odd_memory(s);
+	become_snapshot(s);
+}
+
+static void open_snapshot_of_live(struct subject *s)
+{
+	open_live(s);
+	become_snapshot(s);
+}
+
 static const struct {
 	const char *name;
 	void (*open)(struct subject *s);
@@ -246,6 +277,9 @@ static const struct {
 	{"live", open_live, "puppet-plain-needle"},
 	{"core of memory", open_core_of_memory, NEEDLE},
 	{"core of live", open_core_of_live, "puppet-plain-needle"},
+	{"snapshot of memory", open_snapshot_of_memory, NEEDLE},
+	{"snapshot of odd memory", open_snapshot_of_odd_memory, NEEDLE},
+	{"snapshot of live", open_snapshot_of_live, "puppet-plain-needle"},
 };
 
 static void close_subject(struct subject *s)
@@ -255,7 +289,9 @@ static void close_subject(struct subject *s)
 	char path[128];
 
 	ms_source_free(s->src);
-	ms_host_free(s->host);
+	if (!s->snapshot)
+		ms_host_free(s->host);
+	ms_snapshot_free(s->snapshot);
 	free(s->bytes);
 	if (s->puppet > 0) {
 		kill(s->puppet, SIGKILL);

@@ -3,7 +3,7 @@ _memsift()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} options=
     if [ "$COMP_CWORD" -eq 1 ] && [[ $cur != -* ]]; then
-        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan dump snapshot diff collect verify doctor help' -- "$cur"))
+        COMPREPLY=($(compgen -W 'ps regions modules read search strings scan watch dump snapshot diff collect verify doctor help' -- "$cur"))
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -14,6 +14,7 @@ _memsift()
     search) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --hex --text --regex --ignore-case --utf16 --align --context --fail-on-hit --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     strings) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --min --encoding --grep --plain --fail-on-hit --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     scan) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --type --value --range --unknown --next --undo --list --count --unaligned --tolerance --session --compress --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
+    watch) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --interval --rounds --method --only --stats --on-change --dump-on --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     dump) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --as --region --compress --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     snapshot) options=' --pid --process --all --exclude --tree --user --include-system-processes --from --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --compress --hash-only --pause --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;
     diff) options=' --memory-regions --perm --address --ignore --min-size --max-size --path --include-device --include-swapped --fail-on-hit --bytes --timeout --max-memory-size --max-process-size --max-hits --threads --format --output --force --color --quiet --help' ;;

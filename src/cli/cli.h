@@ -51,6 +51,9 @@ struct options {
 	bool force, quiet, fail_on_hit;
 
 	/* of single commands */
+	const char *method, *on_change, *dump_on; /* watch */
+	uint64_t interval_ns, rounds;
+	bool stats;
 	struct ms_arg *args; /* search and strings: for the engine */
 	size_t arg_count;
 	uint64_t context;
@@ -81,6 +84,7 @@ enum {
 	GROUP_SCAN = 1024,
 	GROUP_SNAPSHOT = 2048,
 	GROUP_DIFF = 4096,
+	GROUP_WATCH = 8192,
 };
 
 struct command {

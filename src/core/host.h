@@ -198,7 +198,7 @@ struct ms_source {
 	struct arena kept; /* what the last dump's coverage points to */
 	pthread_mutex_t relist; /* held around ops->regions() while a scan runs */
 	enum ms_pause paused;
-	uint64_t stop_ns; /* how long the last twin took */
+	uint64_t stop_ns; /* how long the last twin stopped the target */
 };
 
 /* Allocates a host of that kind with zeroed private state; ms_host_free() frees it. */

@@ -160,6 +160,7 @@ struct ms_detector_info {
 	enum ms_method method; /* in use */
 	const char *why;       /* not MS_METHOD_DIRTY, though it was not ruled out; else NULL */
 	uint64_t stop_ns;      /* how long the target was stopped */
+	uint64_t arm_ns;       /* how long it took the kernel to begin to watch it all */
 	uint64_t watched;      /* bytes of address space */
 	uint64_t compared;     /* of them, read and compared each round even so: shared memory, and
 				  what cannot be tracked */

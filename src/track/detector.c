@@ -39,7 +39,7 @@ struct ms_detector {
 	enum ms_method wanted, method;
 	struct ms_filter filter;
 	char why[ERR_TEXT_MAX];
-	uint64_t stop_ns, map, compared, watched;
+	uint64_t stop_ns, arm_ns, map, compared, watched;
 	size_t shown_max;
 	bool limited, begun;
 
@@ -628,6 +628,7 @@ static int run_round(struct ms_detector *det)
 
 int ms_detector_initialize(ms_detector *det)
 {
+	uint64_t began_ns;
 	bool changed;
 	int r;
 
@@ -640,8 +641,10 @@ int ms_detector_initialize(ms_detector *det)
 	det->number = 0;
 	det->round = (struct ms_round){0};
 	r = look_at_map(det, &changed);
+	began_ns = os_clock_ns();
 	if (r == 0)
 		r = remap(det, true);
+	det->arm_ns = os_clock_ns() - began_ns;
 	for (size_t i = 0; i < det->areas.count && r == 0; i++)
 		r = walk_area(det, &det->areas.data[i], true);
 	if (r == 0)
@@ -683,6 +686,7 @@ void ms_detector_info(const ms_detector *det, struct ms_detector_info *ret_info)
 		.method = det->method,
 		.why = *det->why ? det->why : NULL,
 		.stop_ns = det->stop_ns,
+		.arm_ns = det->arm_ns,
 		.watched = det->watched,
 		.compared = det->compared,
 		.bytes_kept = det->mirror.bytes,

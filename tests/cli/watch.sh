@@ -124,6 +124,97 @@ test_dump_on_exec() {
 	check_is "$1" "scan-target.$pid.$at_code-$(printf '0x%x' $((at_code + 4096))).bin"
 }
 
+# Whatever watches and forks it, a busy program goes on and stays right.
+harass() {
+	for _ in 1 2 3; do
+		run watch $pid --rounds 3 --interval 50ms -f ndjson -q
+		check_status 0
+		tail -n 1 out | grep -q '"status":"complete"' || fail "$(tail -n 1 out)"
+		run dump $pid --pause fork --force -o core
+		[ $status = 0 ] || [ $status = 3 ] || fail "status $status"
+	done
+	check grep -q '^TracerPid:.0$' /proc/$pid/status
+	check_is "$(cat /proc/$pid/task/*/children)" ""
+	before=$(wc -l <said)
+	wait_for "it goes on" eval "[ \$(wc -l <said) -gt $before ]"
+	! grep -qv '^right$' said || fail "it said: $(grep -v '^right$' said | head -3)"
+}
+
+test_python() {
+	need python3
+	cat >busy.py <<'END'
+import hashlib, threading
+def work():
+    while True:
+        data = b"x" * 100000
+        for i in range(20):
+            data = hashlib.sha256(data + bytes(range(200))).digest() * 3
+        sums.append(data)
+sums = []
+threading.Thread(target=work, daemon=True).start()
+while True:
+    while len(sums) < 2:
+        sum(i * i for i in range(1000))
+    print("right" if sums.pop() == sums.pop() else "wrong", flush=True)
+END
+	python3 -I busy.py >said 2>&1 &
+	pid=$!
+	pids="${pids:-} $pid"
+	wait_for "it runs" test -s said
+	harass
+}
+
+test_java() {
+	need python3 java javac
+	mkdir classes
+	cat >Busy.java <<'END'
+import java.util.*;
+public class Busy {
+    static long work(int seed) {
+        Map<Integer, byte[]> map = new HashMap<>();
+        long sum = 0;
+        for (int i = 0; i < 20000; i++) {
+            map.put((i * 31 + seed) % 997, new byte[i % 2048]);
+            sum = sum * 31 + map.get((i * 31 + seed) % 997).length;
+        }
+        return sum;
+    }
+    public static void main(String[] args) throws Exception {
+        long want = work(7);
+        for (int t = 0; t < 3; t++)
+            new Thread(() -> { while (true) if (work(7) != want) System.out.println("wrong"); }).start();
+        while (true) {
+            Thread.sleep(10);
+            System.out.println(work(7) == want ? "right" : "wrong");
+        }
+    }
+}
+END
+	javac -d classes Busy.java || skip "javac does not work"
+	java -Xmx32m -XX:+UseSerialGC -cp classes Busy >said 2>&1 &
+	pid=$!
+	pids="${pids:-} $pid"
+	wait_for "it runs" test -s said
+	harass
+}
+
+# A program of 32 bits is left alone, and compared.
+test_narrow_program() {
+	need cc
+	printf '.globl _start\n_start: movl $29, %%eax\nint $0x80\njmp _start\n' >narrow.S
+	cc -m32 -nostdlib -static -o narrow narrow.S 2>/dev/null && ./narrow &
+	pid=$!
+	pids="${pids:-} $pid"
+	sleep 0.3
+	[ -x narrow ] || skip "the compiler makes no 32-bit programs"
+	pid=$(pgrep -P $pid narrow || echo $pid)
+	[ "$(readlink /proc/$pid/exe)" = "$PWD/narrow" ] || skip "this kernel runs no 32-bit programs"
+	run watch $pid --rounds 2 --interval 20ms
+	kill -9 $pid
+	check_status 0
+	check_err "by comparing: "
+}
+
 test_wrong_use() {
 	run watch
 	check_status 2

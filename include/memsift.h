@@ -313,8 +313,20 @@ struct ms_gap {
 MS_API int ms_source_read(ms_source *source, uint64_t address, void *buf, size_t size,
 	size_t *ret_size, struct ms_gap *ret_gap);
 
-/* Stops every thread of the target, or lets them go again (also done by ms_source_free()). */
-MS_API int ms_source_pause(ms_source *source, bool pause);
+/* How to hold the target's memory as it is at one moment. */
+enum ms_pause {
+	MS_PAUSE_NONE,
+	MS_PAUSE_FREEZE, /* stop every thread until it is ended */
+	/* Stop every thread while the system makes a copy-on-write twin, and read that one. Memory
+	   that the target keeps out of its forks (MADV_DONTFORK) is not in it. */
+	MS_PAUSE_FORK,
+};
+
+/* Holds the memory, or ends that (also done by ms_source_free()). Regions are to be listed anew. */
+MS_API int ms_source_pause(ms_source *source, enum ms_pause how);
+
+/* How long the last MS_PAUSE_FORK stopped the target, in nanoseconds. */
+MS_API uint64_t ms_source_stop_ns(const ms_source *source);
 
 MS_API const char *ms_kind_name(enum ms_kind kind);
 MS_API const char *ms_state_name(enum ms_state state);
@@ -575,7 +587,7 @@ struct ms_dump {
 	enum ms_dump_format format;
 	const ms_filter *filter;
 	struct ms_job job;
-	bool pause;	   /* stop the target meanwhile; the core then has its registers */
+	enum ms_pause pause; /* meanwhile; with MS_PAUSE_FREEZE a core has the registers */
 	bool zstd;	   /* compress (feature "zstd"); ".zst" is for the caller to add */
 	unsigned file_flags; /* MS_FILE_* */
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */

@@ -150,7 +150,7 @@ struct ms_snapshot_options {
 	size_t size;		 /* sizeof(struct ms_snapshot_options) */
 	const ms_filter *filter; /* NULL: everything but device memory and swapped pages */
 	struct ms_job job;	 /* process_bytes_max limits what is kept; hits_max means nothing */
-	bool pause;		 /* stop the target meanwhile, so that all is of one moment */
+	enum ms_pause pause;	 /* so that all is of one moment */
 };
 
 /*
@@ -206,6 +206,86 @@ struct ms_diff {
  */
 MS_API int ms_diff_sources(ms_source *before, ms_source *after, const struct ms_diff *diff,
 	struct ms_total *ret_total);
+
+/* ---- Detectors -------------------------------------------------------------------------- */
+
+/*
+ * Tells round by round what changed in a live target since a picture was taken of it. The picture
+ * is a copy of the watched pages in this process's memory. With MS_METHOD_DIRTY the kernel tells
+ * which pages were written, so a round costs what was written; for that the target is stopped
+ * once, for less than a millisecond as a rule. With MS_METHOD_COMPARE every round reads all of
+ * it. MS_METHOD_AUTO tries the first, and falls back to the second; ms_detector_info() tells why.
+ */
+typedef struct ms_detector ms_detector;
+
+enum ms_method { MS_METHOD_AUTO, MS_METHOD_DIRTY, MS_METHOD_COMPARE };
+
+struct ms_detector_options {
+	size_t size; /* sizeof(struct ms_detector_options) */
+	enum ms_method method;
+	const ms_filter *filter; /* copied; its keys "address" and "ignore" choose ranges */
+	uint64_t bytes_max;	 /* that the picture may take; 0: no limit. What is beyond is not watched */
+	size_t shown_max;	 /* bytes of old and of new in a change; 0: MS_CHANGE_BYTES */
+	bool statistics;	 /* keep count of what changes */
+};
+
+struct ms_detector_info {
+	enum ms_method method; /* in use */
+	const char *why;       /* not MS_METHOD_DIRTY, though it was not ruled out; else NULL */
+	uint64_t stop_ns;      /* how long the target was stopped */
+	uint64_t arm_ns;       /* how long it took the kernel to begin to watch it all */
+	uint64_t watched;      /* bytes of address space */
+	uint64_t compared;     /* of them, read and compared each round even so: shared memory, and
+				  what cannot be tracked */
+	uint64_t bytes_kept;   /* what the picture takes */
+	bool limited;	       /* some pages had no room in it */
+};
+
+/* What a round found. */
+struct ms_round {
+	uint64_t number; /* from 1 */
+	uint64_t changes, map_changes;
+	uint64_t pages_written; /* that were looked at; with MS_METHOD_COMPARE all of them */
+	uint64_t pages_changed;
+	uint64_t bytes_read;
+};
+
+/* The source is borrowed for the detector's life. A source has one detector at a time. */
+MS_API int ms_detector_new(ms_source *source, const struct ms_detector_options *options,
+	ms_detector **ret_detector);
+MS_API void ms_detector_free(ms_detector *detector);
+
+/* Takes the picture, anew if there is one; to be called first. */
+MS_API int ms_detector_initialize(ms_detector *detector);
+
+/*
+ * Hands a "change" record to the sink for what differs from the picture: map, unmap and protect
+ * first, then writes by ascending address. Mappings that are new are watched from then on. With
+ * `update`, what was found becomes part of the picture, and nothing that changes meanwhile is
+ * lost; without, the next call tells it again. Fails with MS_ERR_GONE when the target has ended
+ * or runs another program. The time of records is that of the round.
+ */
+MS_API int ms_detector_detect(ms_detector *detector, bool update, const struct ms_sink *sink,
+	struct ms_round *ret_round);
+
+/* Brings the picture up to date without telling what changed. */
+MS_API int ms_detector_update(ms_detector *detector);
+
+MS_API void ms_detector_info(const ms_detector *detector, struct ms_detector_info *ret_info);
+
+/* How often a page, or a value, changed; ms_detector_options.statistics. */
+struct ms_change_stat {
+	uint64_t address, size;
+	uint64_t count; /* rounds in which it was seen to change */
+	uint64_t first_round, last_round;
+	/* Of a value: flag, pointer, counter, float, timer, decreasing, noise; NULL: not known yet. */
+	const char *pattern;
+	uint64_t value; /* of a value: the last that was seen */
+};
+
+/* Lists the pages or the values that changed most often, at most count_max. Valid until asked again. */
+MS_API int ms_detector_stats(ms_detector *detector, bool pages, size_t count_max,
+	const struct ms_change_stat **ret_list, size_t *ret_count);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,7 @@
 #include "backend/linux.h"
 
 #include "backend/linux_check.h"
+#include "backend/linux_inject.h"
 #include "backend/linux_proc.h"
 #include "backend/linux_threads.h"
 #include "base/buf.h"
@@ -320,7 +321,8 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	char path[32];
 	int r;
 
-	*ls = (struct linux_source){.dir = -1, .space = -1, .mem = -1, .maps = -1, .pages.fd = -1};
+	*ls = (struct linux_source){
+		.dir = -1, .space = -1, .mem = -1, .maps = -1, .pages.fd = -1, .uffd = -1};
 	ls->tid = (pid_t)src->process.pid;
 	atomic_init(&ls->mem_only, lh->foreign_proc);
 	src->page_size = (size_t)sysconf(_SC_PAGESIZE);
@@ -336,11 +338,42 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	return r;
 }
 
+static struct linux_space space_of(const struct linux_source *ls)
+{
+	return (struct linux_space){ls->dir, ls->space, ls->mem, ls->maps, ls->pages, ls->tid};
+}
+
+static void space_set(struct linux_source *ls, const struct linux_space *space)
+{
+	ls->dir = space->dir;
+	ls->space = space->space;
+	ls->mem = space->mem;
+	ls->maps = space->maps;
+	ls->pages = space->pages;
+	ls->tid = space->tid;
+}
+
+/* Goes back from the twin to the target. */
+static void leave_twin(struct linux_source *ls)
+{
+	if (ls->original) {
+		close_files(ls);
+		cleanup_close(&ls->dir);
+		space_set(ls, ls->original);
+		free(ls->original);
+		ls->original = NULL;
+	}
+	linux_twin_free(ls->twin);
+	ls->twin = NULL;
+}
+
 static void source_close(struct ms_source *src)
 {
 	struct linux_source *ls = linux_of(src);
 
+	leave_twin(ls);
 	linux_resume(ls->pause);
+	cleanup_close(&ls->uffd);
 	close_files(ls);
 	if (ls->space != ls->dir)
 		cleanup_close(&ls->space);
@@ -356,18 +389,46 @@ static int source_threads(struct ms_source *src, struct thread_list *out)
 
 	if (ls->pause)
 		return linux_pause_threads(ls->pause, out);
-	return linux_threads(ls->dir, src->process.pid, out);
+	return linux_threads(linux_threads_dir(ls), src->process.pid, out);
 }
 
-static int source_pause(struct ms_source *src, bool pause)
+static int enter_twin(struct ms_source *src)
 {
 	struct linux_source *ls = linux_of(src);
+	char path[32];
+	int r = linux_twin_new(src, &ls->twin);
 
-	if (pause)
+	if (r < 0)
+		return r;
+	ls->original = malloc(sizeof(*ls->original));
+	if (!ls->original)
+		return err_nomem();
+	*ls->original = space_of(ls);
+	ls->tid = linux_twin_pid(ls->twin);
+	ls->mem = ls->maps = ls->pages.fd = -1;
+	snprintf(path, sizeof(path), "/proc/%d", ls->tid);
+	ls->dir = ls->space = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (ls->dir < 0)
+		return gone_or_short(src);
+	src->stop_ns = linux_twin_stop_ns(ls->twin);
+	return open_files(src);
+}
+
+static int source_pause(struct ms_source *src, enum ms_pause how)
+{
+	struct linux_source *ls = linux_of(src);
+	int r = 0;
+
+	if (how == MS_PAUSE_FREEZE)
 		return ls->pause ? 0 : linux_pause(src->process.pid, ls->dir, &ls->pause);
+	if (how == MS_PAUSE_FORK)
+		r = enter_twin(src);
+	if (how == MS_PAUSE_FORK && r == 0)
+		return 0;
+	leave_twin(ls);
 	linux_resume(ls->pause);
 	ls->pause = NULL;
-	return 0;
+	return r;
 }
 
 static const struct ms_source_ops local_source = {
@@ -380,6 +441,7 @@ static const struct ms_source_ops local_source = {
 	.identify = linux_identify,
 	.map = linux_map,
 	.pause = source_pause,
+	.dirty = linux_dirty,
 };
 
 const struct ms_host_ops local_host = {

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct linux_pause;
+struct linux_twin;
 
 struct linux_host {
 	pthread_mutex_t lock; /* guards all lists of mounts, those of sources, too */
@@ -26,6 +27,13 @@ struct linux_host {
 	bool mounts_read;
 	struct linux_mounts mounts;
 	bool foreign_proc; /* /proc shows another pid namespace: its numbers are not ours */
+};
+
+/* What of a source is the twin's while there is one. */
+struct linux_space {
+	int dir, space, mem, maps;
+	struct linux_pages pages;
+	pid_t tid;
 };
 
 struct linux_source {
@@ -39,11 +47,20 @@ struct linux_source {
 	bool own_mounts_read;
 	struct linux_mounts own_mounts; /* of the target's namespace, where ours lacks something */
 	struct linux_pause *pause;
+	int uffd; /* tracks writes; -1 for none */
+	struct linux_twin *twin;
+	struct linux_space *original; /* what the twin stands in for */
 };
 
 static inline struct linux_source *linux_of(const struct ms_source *src)
 {
 	return src->priv;
+}
+
+/* The folder in which the target's threads are, whatever stands in for it. */
+static inline int linux_threads_dir(const struct linux_source *ls)
+{
+	return ls->original ? ls->original->dir : ls->dir;
 }
 
 /* False once the address space is gone. */
@@ -64,6 +81,7 @@ int linux_resident(struct ms_source *src, const struct ms_region *region, uint64
 	uint64_t size, struct run *runs, size_t room, size_t *ret_count);
 int linux_read(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size);
 int linux_map(struct ms_source *src, uint64_t base, uint64_t size, struct source_map *ret_map);
+int linux_dirty(struct ms_source *src, struct dirty_request *request);
 int linux_identify(struct ms_source *src, uint64_t base, size_t count, struct page_id *ids);
 
 #endif

@@ -160,3 +160,28 @@ int linux_pages_find(const struct linux_pages *pages, uint64_t base, uint64_t en
 	*ret_count = count;
 	return 0;
 }
+
+int linux_pages_written(const struct linux_pages *pages, uint64_t base, uint64_t end,
+	struct linux_page_run *runs, size_t room, size_t *ret_count, uint64_t *ret_end)
+{
+	/* PM_SCAN_WP_MATCHING and PM_SCAN_CHECK_WPASYNC */
+	struct scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = 1 | 2,
+		.start = base,
+		.end = end,
+		.vec = (uintptr_t)runs,
+		.vec_len = room,
+		.category_mask = LINUX_PAGE_WRITTEN,
+		/* Holes count as written, too, and protecting them would fill page tables. */
+		.category_anyof_mask = MARKS,
+		.return_mask = LINUX_PAGE_WRITTEN,
+	};
+	int r = scan(pages, &arg);
+
+	if (r < 0)
+		return r;
+	*ret_count = (size_t)r;
+	*ret_end = arg.walk_end;
+	return 0;
+}

@@ -13,6 +13,7 @@
 
 /* Categories of a page, with the kernel's numbers. */
 enum {
+	LINUX_PAGE_WRITTEN = 2, /* since its write protection */
 	LINUX_PAGE_FILE = 4, /* belongs to a file or to shared memory */
 	LINUX_PAGE_PRESENT = 8,
 	LINUX_PAGE_SWAPPED = 16,
@@ -34,6 +35,14 @@ struct linux_page_run {
 
 /* Opens pagemap below an open /proc/PID and finds out what the kernel can do. */
 void linux_pages_open(int dir, struct linux_pages *ret_pages);
+
+/*
+ * Fills at most `room` ascending runs of pages within [base, end) that were written since they
+ * were last protected by this, and protects them anew, both in one (Linux >= 6.7). Fails with
+ * -EPERM where nothing tracks writes.
+ */
+int linux_pages_written(const struct linux_pages *pages, uint64_t base, uint64_t end,
+	struct linux_page_run *runs, size_t room, size_t *ret_count, uint64_t *ret_end);
 
 /*
  * Fills at most `room` ascending runs of pages within [base, end) that are present, swapped or

@@ -119,7 +119,7 @@ static int add_stacks(struct lister *lister, uint32_t pid)
 int linux_stacks_find(
 	struct ms_source *src, const struct region_list *regions, struct linux_stacks *out)
 {
-	struct lister lister = {.out = out, .dir = linux_of(src)->dir};
+	struct lister lister = {.out = out, .dir = linux_threads_dir(linux_of(src))};
 	int r = add_stacks(&lister, src->process.pid);
 
 	/* Where the threads cannot be listed, what is known of the regions has to do. */

@@ -160,19 +160,19 @@ static bool has_ended(const struct linux_pause *pause, uint32_t tid)
 	return state == 'Z' || state == 'X';
 }
 
-static int refused(const struct linux_pause *pause, uint32_t tid, int errnum)
+int linux_trace_refused(int pid_dirfd, uint32_t pid, uint32_t tid, int errnum)
 {
 	char path[64], name[64];
 	uint64_t tracer = 0;
 	ssize_t size;
 
 	snprintf(path, sizeof(path), "task/%u/status", tid);
-	if (!linux_status_number(pause->dir, path, "TracerPid", 10, &tracer) || tracer == 0)
-		return linux_access_error(pause->pid, errnum, "stop its threads");
+	if (!linux_status_number(pid_dirfd, path, "TracerPid", 10, &tracer) || tracer == 0)
+		return linux_access_error(pid, errnum, "stop its threads");
 	snprintf(path, sizeof(path), "/proc/%u/comm", (unsigned)tracer);
 	size = linux_read_at(AT_FDCWD, path, name, sizeof(name));
 	return err_set(MS_ERR_ACCESS, "pid %u is traced by PID %u (%.*s) already; stop that first",
-		pause->pid, (unsigned)tracer, size > 1 ? (int)size - 1 : 1, size > 1 ? name : "?");
+		pid, (unsigned)tracer, size > 1 ? (int)size - 1 : 1, size > 1 ? name : "?");
 }
 
 static struct tracee *find_tracee(struct linux_pause *pause, uint32_t tid)
@@ -204,7 +204,7 @@ static int seize(void *ctx, uint32_t tid)
 		/* A leader that has ended before its threads is listed but cannot be traced. */
 		tracee.ended = errnum == ESRCH || has_ended(pause, tid);
 		if (!tracee.ended)
-			return refused(pause, tid, errnum);
+			return linux_trace_refused(pause->dir, pause->pid, tid, errnum);
 	} else {
 		/* From here on the tid cannot be recycled; it may have been until now. */
 		if (thread_state(pause, tid) == 'X')

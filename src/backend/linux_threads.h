@@ -40,6 +40,9 @@ void linux_resume(struct linux_pause *pause);
 /* Like linux_threads(), with the register sets as they were when each thread stopped. */
 int linux_pause_threads(struct linux_pause *pause, struct thread_list *out);
 
+/* Sets the sentence for a thread that PTRACE_SEIZE was refused for; it names a tracer there is. */
+int linux_trace_refused(int pid_dirfd, uint32_t pid, uint32_t tid, int errnum);
+
 /* The stack pointer in the text of /proc/PID/syscall; 0 where it has none. */
 uint64_t linux_syscall_stack_pointer(const char *text);
 

@@ -57,6 +57,9 @@ struct options {
 	bool force, quiet, fail_on_hit;
 
 	/* of single commands */
+	const char *method, *on_change, *dump_on; /* watch */
+	uint64_t interval_ns, rounds;
+	bool stats;
 	struct ms_arg *args; /* search and strings: for the engine */
 	size_t arg_count;
 	uint64_t context;
@@ -91,6 +94,7 @@ enum {
 	GROUP_HOST = 1 << 16,
 	GROUP_SNAPSHOT = 2048,
 	GROUP_DIFF = 4096,
+	GROUP_WATCH = 8192,
 };
 
 struct command {
@@ -203,6 +207,9 @@ bool interrupted(void);
 
 /* The job that the options ask for, with progress on stderr and interrupts heeded. */
 struct ms_job job_make(const struct options *options);
+
+/* What --pause asks for. */
+enum ms_pause pause_of(const struct options *options);
 
 /* Narrows a job to what the limits leave after what was done since; false when no bytes are. */
 bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns);

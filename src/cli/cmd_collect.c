@@ -253,7 +253,7 @@ static void dump_part(struct subject *subject, const char *path, ms_filter *filt
 		.format = raw ? MS_DUMP_RAW : MS_DUMP_CORE,
 		.filter = filter,
 		.job = subject_job(subject),
-		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
+		.pause = pause_of(options),
 		.zstd = options->compress,
 		.file_flags = evidence_file_flags(subject->collect->evidence),
 		.wrote = wrote,

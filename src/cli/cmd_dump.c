@@ -71,7 +71,7 @@ static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_
 		.format = dumping->raw ? MS_DUMP_RAW : MS_DUMP_CORE,
 		.filter = dumping->filter,
 		.job = *job,
-		.pause = options->pause && strcmp(options->pause, "freeze") == 0,
+		.pause = pause_of(options),
 		.zstd = options->compress,
 		.file_flags = options->force ? MS_FILE_FORCE : 0,
 		.wrote = wrote,
@@ -82,7 +82,7 @@ static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_
 	int r = path ? ms_source_open_process(host, dumping->process, &source) : MS_ERR_MEMORY;
 
 	if (r == 0 && dump.pause)
-		r = ms_source_pause(source, true);
+		r = ms_source_pause(source, dump.pause);
 	if (r == 0) {
 		r = dumping->hashes ? ms_source_hash(source, &dump, ret_coverage)
 				    : ms_source_dump(source, &dump, ret_coverage);

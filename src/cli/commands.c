@@ -50,6 +50,17 @@ const struct command commands[] = {
 		"never stopped.",
 		"memsift scan game --value 100; memsift scan game --next '- 5' --list",
 		READING | GROUP_SCAN, cmd_scan},
+	{"watch", "TARGET", "tell changes as they happen",
+		"Tells what a process writes, maps, unmaps and protects, round by round, with the bytes "
+		"from before and after. By dirty tracking (Linux 6.7), the kernel tells which pages "
+		"were written and only those are read; the target is stopped once for that, for less "
+		"than a millisecond as a rule. Shared memory, and what cannot be tracked, is compared. "
+		"--max-memory-size bounds the copy that is kept. --on-change commands find "
+		"MEMSIFT_PID, MEMSIFT_ROUND, MEMSIFT_CHANGES and MEMSIFT_ADDRESS (of the first) in "
+		"their environment. On a terminal, unless -f or -o is given, it fills the screen; q "
+		"ends it.",
+		"memsift watch game --memory-regions heap --interval 250ms -f ndjson",
+		READING | GROUP_WATCH, cmd_watch},
 	{"yara", "TARGET...", "evaluate YARA rules",
 		"Evaluates YARA rules, each process as one whole: counts and offsets go over all of "
 		"its memory, and offsets are addresses. Rules come from files (source or compiled), "

@@ -17,6 +17,7 @@ int cmd_scan(struct options *options);
 int cmd_yara(struct options *options);
 int cmd_strings(struct options *options);
 int cmd_collect(struct options *options);
+int cmd_watch(struct options *options);
 int cmd_verify(struct options *options);
 int cmd_doctor(struct options *options);
 int cmd_help(struct options *options);

@@ -56,6 +56,12 @@ static int set_time(struct options *options, const struct option_row *row, const
 	return ms_parse_duration(typed_name(row).text, value, field(options, row));
 }
 
+static int set_only(struct options *options, const struct option_row *row, const char *value)
+{
+	(void)row;
+	return ms_filter_set(options->filter, "address", value);
+}
+
 static int set_filter(struct options *options, const struct option_row *row, const char *value)
 {
 	return ms_filter_set(options->filter, row->name, value);
@@ -215,6 +221,20 @@ const struct option_row option_rows[] = {
 	{"bytes", 0, "N", "bytes of old and new to show of a change (default 64, at most 4096)",
 		GROUP_DIFF, set_number, FIELD(bytes)},
 
+	{"interval", 0, "TIME", "time from round to round (default 1s)", GROUP_WATCH, set_time,
+		FIELD(interval_ns)},
+	{"rounds", 0, "N", "end after so many rounds", GROUP_WATCH, set_number, FIELD(rounds)},
+	{"method", 0, "HOW", "auto (default); dirty: the kernel tells; compare: read all each time",
+		GROUP_WATCH, set_text, FIELD(method)},
+	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated", GROUP_WATCH,
+		set_only, 0},
+	{"stats", 0, NULL, "in the end, tell which pages and values changed how often and how",
+		GROUP_WATCH, set_flag, FIELD(stats)},
+	{"on-change", 0, "CMD", "run a shell command after each round with changes", GROUP_WATCH,
+		set_text, FIELD(on_change)},
+	{"dump-on", 0, "exec", "dump a region that becomes executable", GROUP_WATCH, set_text,
+		FIELD(dump_on)},
+
 	{"raw", 0, NULL, "write the bytes as they are", GROUP_READ, set_flag, FIELD(raw)},
 
 	{"as", 0, "FORMAT", "core (default) or raw: a file for each stretch, address in its name",
@@ -226,8 +246,7 @@ const struct option_row option_rows[] = {
 		FIELD(compress)},
 	{"hash-only", 0, NULL, "keep a hash of each page, not its bytes", GROUP_SNAPSHOT, set_flag,
 		FIELD(hash_only)},
-	{"pause", 0, "MODE",
-		"none (default), or freeze: stop the target meanwhile, and keep registers",
+	{"pause", 0, "MODE", "none (default); freeze: stop it and keep registers; fork: dump a twin",
 		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
@@ -327,6 +346,8 @@ static bool is_one_of(const char *word, const char *const *list)
 static int check_words(const struct options *options)
 {
 	static const char *const formats[] = {"text", "json", "ndjson", "csv", NULL};
+	static const char *const methods[] = {"auto", "dirty", "compare", NULL};
+	static const char *const pauses[] = {"none", "freeze", "fork", NULL};
 	static const char *const colours[] = {"auto", "always", "never", NULL};
 
 	if (!is_one_of(options->format, formats))
@@ -337,9 +358,12 @@ static int check_words(const struct options *options)
 		complain("--color %s: this is none of auto, always, never", options->colour);
 	else if (options->compress && strcmp(options->compress, "zstd") != 0)
 		complain("--compress %s: only zstd is known", options->compress);
-	else if (options->pause && strcmp(options->pause, "none") != 0 &&
-		 strcmp(options->pause, "freeze") != 0)
-		complain("--pause %s: this is neither none nor freeze", options->pause);
+	else if (!is_one_of(options->pause, pauses))
+		complain("--pause %s: this is none of none, freeze, fork", options->pause);
+	else if (!is_one_of(options->method, methods))
+		complain("--method %s: this is none of auto, dirty, compare", options->method);
+	else if (options->dump_on && strcmp(options->dump_on, "exec") != 0)
+		complain("--dump-on %s: only exec is known", options->dump_on);
 	else if (options->threads > 256)
 		complain("--threads: at most 256");
 	else

@@ -302,3 +302,12 @@ uint64_t clock_now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
+
+enum ms_pause pause_of(const struct options *options)
+{
+	const char *how = options->pause ? options->pause : "none";
+
+	if (strcmp(how, "fork") == 0)
+		return MS_PAUSE_FORK;
+	return strcmp(how, "freeze") == 0 ? MS_PAUSE_FREEZE : MS_PAUSE_NONE;
+}

@@ -67,6 +67,32 @@ struct source_map {
 	uint64_t offset; /* of the first byte in there */
 };
 
+enum dirty_what {
+	DIRTY_BEGIN, /* see whether writes can be told at all */
+	DIRTY_WATCH, /* watch [base, end); may be asked for what is watched already */
+	/*
+	 * Which pages of [base, end) were written since they were last told; those that never were
+	 * count as written if they are there. At most `room` ascending runs; ret_reached is how far
+	 * it came. MS_ERR_NOT_FOUND: part of it is not watched, or not any more, as other memory
+	 * was mapped in its place.
+	 */
+	DIRTY_SCAN,
+	DIRTY_MAP, /* ret_map is another number once the memory map has changed */
+	DIRTY_END,
+};
+
+/* Bases and ends are multiples of the page size. */
+struct dirty_request {
+	enum dirty_what what;
+	uint64_t base, end;
+	struct run *runs;
+	size_t room;
+	size_t ret_count;
+	uint64_t ret_reached;
+	uint64_t ret_map;
+	uint64_t ret_stop_ns; /* of DIRTY_BEGIN: how long the target was stopped */
+};
+
 struct ms_source_ops {
 	size_t priv_size;
 	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
@@ -122,8 +148,18 @@ struct ms_source_ops {
 	 */
 	int (*map)(struct ms_source *src, uint64_t base, uint64_t size, struct source_map *ret_map);
 
-	/* Stops all threads of the target, or lets them go. NULL: nothing runs that could stop. */
-	int (*pause)(struct ms_source *src, bool pause);
+	/*
+	 * Holds the target's memory as it is at this moment, or ends that: by stopping all
+	 * threads, or by a copy that reads, regions and the like are then of. NULL: nothing runs
+	 * that could change it.
+	 */
+	int (*pause)(struct ms_source *src, enum ms_pause how);
+
+	/*
+	 * Tells what the target writes, without reading it; see struct dirty_request. NULL, or
+	 * failing: memory has to be read and compared.
+	 */
+	int (*dirty)(struct ms_source *src, struct dirty_request *request);
 };
 
 struct ms_host_ops {
@@ -186,7 +222,8 @@ struct ms_source {
 	struct thread_list threads;
 	struct arena kept;	/* what the last dump's coverage points to */
 	pthread_mutex_t relist; /* held around ops->regions() while a scan runs */
-	bool paused;
+	enum ms_pause paused;
+	uint64_t stop_ns; /* how long the last twin stopped the target */
 };
 
 /* Allocates a host of that kind with zeroed private state; ms_host_free() frees it. */

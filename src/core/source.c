@@ -92,7 +92,7 @@ void ms_source_free(ms_source *src)
 	if (!src)
 		return;
 	if (src->paused)
-		src->ops->pause(src, false);
+		src->ops->pause(src, MS_PAUSE_NONE);
 	if (src->ops->close && src->priv)
 		src->ops->close(src);
 	region_list_done(&src->regions);
@@ -167,17 +167,27 @@ int ms_source_threads(ms_source *src, const struct ms_thread **ret_list, size_t 
 	return 0;
 }
 
-int ms_source_pause(ms_source *src, bool pause)
+int ms_source_pause(ms_source *src, enum ms_pause how)
 {
 	int r = 0;
 
-	if (pause == src->paused)
+	if (how == src->paused || !src->ops->pause)
 		return 0;
-	if (src->ops->pause)
-		r = src->ops->pause(src, pause);
-	if (r == 0 && src->ops->pause)
-		src->paused = pause;
+	/* From one way to another there is no way but by letting go. */
+	if (src->paused && how)
+		r = ms_source_pause(src, MS_PAUSE_NONE);
+	if (r == 0)
+		r = src->ops->pause(src, how);
+	if (r == 0) {
+		src->paused = how;
+		src->regions_known = false;
+	}
 	return r;
+}
+
+uint64_t ms_source_stop_ns(const ms_source *src)
+{
+	return src->stop_ns;
 }
 
 struct first_piece {

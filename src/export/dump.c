@@ -263,19 +263,19 @@ static int run_scan(struct dump *dump)
 static int dump_run(struct dump *dump)
 {
 	const struct ms_dump *options = dump->options;
-	bool paused = dump->src->paused;
+	enum ms_pause paused = dump->src->paused;
 	int r = 0;
 
 	if (options->zstd)
 		r = zstd_pool_new(&dump->zstd);
 	if (r == 0 && options->format == MS_DUMP_CORE)
 		r = align_filter(dump);
-	if (r == 0 && options->pause)
-		r = ms_source_pause(dump->src, true);
+	if (r == 0 && options->pause && !paused)
+		r = ms_source_pause(dump->src, options->pause);
 	if (r == 0)
 		r = run_scan(dump);
 	if (options->pause && !paused)
-		ms_source_pause(dump->src, false);
+		ms_source_pause(dump->src, MS_PAUSE_NONE);
 	return r;
 }
 

@@ -299,15 +299,15 @@ int ms_source_hash(
 	ms_source *source, const struct ms_dump *options, struct ms_coverage *ret_coverage)
 {
 	struct hashing hashing = {.src = source, .options = options, .ret_coverage = ret_coverage};
-	bool paused = source->paused;
+	enum ms_pause paused = source->paused;
 	int r = pagehash_check();
 
-	if (r == 0 && options->pause)
-		r = ms_source_pause(source, true);
+	if (r == 0 && options->pause && !paused)
+		r = ms_source_pause(source, options->pause);
 	if (r == 0)
 		r = run_scan(&hashing);
 	if (options->pause && !paused)
-		ms_source_pause(source, false);
+		ms_source_pause(source, MS_PAUSE_NONE);
 	free(hashing.kept.items.data);
 	buf_done(&hashing.blocks);
 	return r;

@@ -220,13 +220,13 @@ static int run_scan(struct ms_snapshot *snapshot, const struct ms_snapshot_optio
 static int snapshot_read_all(
 	struct ms_snapshot *snapshot, const struct ms_snapshot_options *options)
 {
-	bool paused = snapshot->from->paused;
-	int r = options->pause ? ms_source_pause(snapshot->from, true) : 0;
+	enum ms_pause paused = snapshot->from->paused;
+	int r = options->pause && !paused ? ms_source_pause(snapshot->from, options->pause) : 0;
 
 	if (r == 0)
 		r = run_scan(snapshot, options);
 	if (options->pause && !paused)
-		ms_source_pause(snapshot->from, false);
+		ms_source_pause(snapshot->from, MS_PAUSE_NONE);
 	return r;
 }
 

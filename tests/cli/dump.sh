@@ -54,7 +54,7 @@ test_default_name() {
 test_readelf() {
 	need readelf
 	puppet plain guard holes untouched threads file newline
-	for pause in none freeze; do
+	for pause in none fork freeze; do
 		run dump $pid --pause $pause -o core.$pause
 		check_status 0
 		check_is "$(readelf_warnings core.$pause)" ""

@@ -5,6 +5,7 @@
  *	health 42	an int32_t
  *	speed 1.5	a float
  *	name abc	eight bytes
+ *	exec		makes the page "code" executable
  *	drop		takes away the page that has the second copy of health
  *
  * Their addresses are told first, then "ready"; every line is answered with "done".
@@ -35,9 +36,11 @@ int main(void)
 
 	if (values == MAP_FAILED)
 		return 1;
+	((char *)values)[48 * PAGE] = 1;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	printf("health %p\ncopy %p\nspeed %p\nname %p\nready\n", (void *)&values->health,
-		(void *)copy, (void *)&values->speed, (void *)values->name);
+	printf("health %p\ncopy %p\nspeed %p\nname %p\ncode %p\nready\n", (void *)&values->health,
+		(void *)copy, (void *)&values->speed, (void *)values->name,
+		(void *)((char *)values + 48 * PAGE));
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
 		argument[0] = '\0';
@@ -49,6 +52,8 @@ int main(void)
 			values->speed = strtof(argument, NULL);
 		else if (strcmp(word, "name") == 0)
 			memcpy(values->name, argument, sizeof(values->name));
+		else if (strcmp(word, "exec") == 0)
+			mprotect((char *)values + 48 * PAGE, PAGE, PROT_READ | PROT_EXEC);
 		else if (strcmp(word, "drop") == 0)
 			munmap((char *)values + 32 * PAGE, PAGE);
 		printf("done\n");

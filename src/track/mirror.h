@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A copy of pages of a target, found by address. Pages are kept sixteen together, so what it takes
+ * is at most sixteen times the pages that were put in, and about as much as them where they lie
+ * side by side.
+ */
+#ifndef MS_TRACK_MIRROR_H
+#define MS_TRACK_MIRROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mirror_block;
+
+struct mirror {
+	size_t page;		     /* bytes of one */
+	uint64_t max;		     /* bytes that it may take; UINT64_MAX for no limit */
+	uint64_t bytes;		     /* that it takes */
+	struct mirror_block *blocks; /* an open table with room for `room` */
+	size_t count, room;
+};
+
+/* The copy of a page, or NULL. The address is a multiple of the page size. */
+uint8_t *mirror_find(const struct mirror *mirror, uint64_t address);
+
+/* Makes room for a page, or finds it; NULL when the limit or memory does not allow it. */
+uint8_t *mirror_put(struct mirror *mirror, uint64_t address);
+
+/* Marks a page of which nothing is known: it is not there, but does not count as zeros. */
+bool mirror_mark(struct mirror *mirror, uint64_t address);
+bool mirror_marked(const struct mirror *mirror, uint64_t address);
+
+/* Forgets the pages of [base, end), and marks. */
+void mirror_drop(struct mirror *mirror, uint64_t base, uint64_t end);
+
+/* The first page from address on that is there, below end; false if there is none. */
+bool mirror_next(
+	const struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address);
+
+void mirror_done(struct mirror *mirror);
+
+#endif

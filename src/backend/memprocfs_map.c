@@ -17,6 +17,8 @@
 enum {
 	REGIONS_MAX = 4 * 1024 * 1024,
 	DETAIL_PAGES = 1024, /* asked about at once, page by page */
+	/* Of a larger section the library reads no prototype entries (5.19, mm_vad.c: 64 KiB). */
+	PROTOTYPES_MAX = 32 * 1024 * 1024,
 };
 
 /* ---- Fetching the maps --------------------------------------------------------------------- */
@@ -604,7 +606,7 @@ static bool state_pages(struct ms_source *src, struct stating *s, const struct v
 static bool state_outside(
 	struct ms_source *src, struct stating *s, const struct vmm_range *range, uint64_t upto)
 {
-	uint64_t far;
+	uint64_t far, backed;
 	enum vmm_entry entry = vmm_tables_look(src, s->at, &far);
 
 	upto = min_u64(upto, far);
@@ -615,11 +617,14 @@ static bool state_outside(
 		return state_add(s, upto, MS_STATE_IO_ERROR);
 	if (!range || (range->bits & VMM_VAD_PRIVATE))
 		return state_add(s, upto, untouched(range));
+	backed = min_u64(range->backed, range->size);
 	/* No prototype entry, no data: what is reserved behind the end of a section. */
-	if (range->backed && s->at - range->base >= range->backed)
+	if (backed && s->at - range->base >= backed)
 		return state_add(s, upto, MS_STATE_ABSENT);
-	if (range->backed)
-		upto = min_u64(upto, range->base + range->backed);
+	if (!backed || backed > PROTOTYPES_MAX)
+		return state_add(
+			s, upto, has_file(range) ? MS_STATE_REMOTE_FILE : untouched(range));
+	upto = min_u64(upto, range->base + backed);
 	return state_pages(src, s, range, upto, false);
 }
 

@@ -206,7 +206,8 @@ test_mutated_images() {
 	need_vmm
 	local i crashed=0
 
-	for ((i = 0; i < ${MUTATIONS:-30}; i++)); do
+	# One of 45 made a VAD as large as all of the address space.
+	for i in 45 $(seq 0 $((${MUTATIONS:-20} - 1))); do
 		python3 - "$IMAGES/windows.raw" $i <<-'END'
 			import random, sys
 			data = bytearray(open(sys.argv[1], "rb").read())

@@ -568,6 +568,31 @@ static void holes_are_accounted_for(void)
 	close_source(host, source);
 }
 
+/* What takes a look at each page of it does not end. */
+static void sections_without_end(void)
+{
+	const struct ms_arg arg = {"text", "never there"};
+	struct tally tally = {0};
+	struct ms_scan scan = {.size = sizeof(scan), .sink = {tally_record, &tally}};
+	const struct ms_region *list;
+	struct ms_total total;
+	ms_engine *engine;
+	ms_source *source;
+	ms_host *host;
+	size_t count;
+
+	open_source("huge", &host, &source);
+	check_ok(ms_source_regions(source, &list, &count));
+	check(count > 0 && list[count - 1].size > UINT64_C(1) << 46);
+	scan.job.size = sizeof(scan.job);
+	check_ok(ms_engine_new("bytes", &arg, 1, &engine));
+	scan.engine = engine;
+	check_ok(ms_scan_source(source, &scan, &total));
+	check_u64(total.targets, 1);
+	ms_engine_free(engine);
+	close_source(host, source);
+}
+
 static const struct test tests[] = {
 	{"library that is none", library_that_is_none},
 	{"library named by the environment", library_named_by_the_environment},
@@ -588,6 +613,7 @@ static const struct test tests[] = {
 	{"threads that are known", threads_that_are_known},
 	{"holes are never zeros", holes_are_never_zeros},
 	{"holes are accounted for", holes_are_accounted_for},
+	{"sections without end", sections_without_end},
 };
 
 TEST_MAIN(tests)

@@ -282,6 +282,14 @@ EXPORT uint32_t VMMDLL_Map_GetVadU(
 		vads[6].ex_pages = UINT32_MAX;
 		vads[6].ex_base = UINT32_MAX;
 	}
+	/* A section as large as the address space, of which the page tables know nothing. */
+	if (is(m, "huge")) {
+		vads[7].start += 0x10000000;
+		vads[7].last = 0x7ffffffeffff;
+		vads[7].bits = 4 << VMM_VAD_PROTECTION_SHIFT | VMM_VAD_PAGE_FILE;
+		vads[7].prototype_size = UINT32_MAX;
+		vads[7].ex_pages = UINT32_MAX;
+	}
 	if (is(m, "names")) {
 		memset(text, 'e', 100);
 		text[100] = '\0';

@@ -238,8 +238,8 @@ static void say_method(const struct watching *watching)
 		complain("watching %.1f MiB by comparing%s%s", (double)info.watched / 1048576,
 			info.why ? ": " : "", info.why ? info.why : "");
 	if (info.method == MS_METHOD_DIRTY && info.compared)
-		complain("%.1f MiB of that are compared: shared, or impossible to track",
-			(double)info.compared / 1048576);
+		complain("%.0f KiB of that are compared: shared, or impossible to track",
+			(double)info.compared / 1024);
 	if (info.limited)
 		complain("--max-memory-size leaves no room for all of it; the rest is not watched");
 }

@@ -80,6 +80,19 @@ test_target_ends() {
 	check grep -q '"status":"partial"' out
 }
 
+# However memsift ends, the kernel lifts the protection of the target's memory.
+test_killed() {
+	PUPPET_PATH=$SCAN_TARGET puppet
+	"$MEMSIFT" watch $pid --interval 50ms >out 2>err &
+	watcher=$!
+	wait_for "it watches" grep -q 'watching' err
+	grep -q 'by dirty tracking' err || skip "this kernel does not track writes"
+	check grep -q '^VmFlags:.* uw' /proc/$pid/smaps
+	kill -9 $watcher
+	wait_for "the protection is gone" eval "! grep -q '^VmFlags:.* uw' /proc/$pid/smaps"
+	check grep -q '^TracerPid:.0$' /proc/$pid/status
+}
+
 test_closed_pipe() {
 	PUPPET_PATH=$SCAN_TARGET puppet
 	# The target never changes: that nobody reads any more must show by itself.

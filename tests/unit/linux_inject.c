@@ -279,6 +279,26 @@ static void test_blocked(void)
 	}
 }
 
+/* One without privileges, which may not make a userfaultfd of the full kind. */
+static void run_nobody(void)
+{
+	if (setgid(65534) != 0 || setuid(65534) != 0)
+		_exit(3);
+	run_busy();
+}
+
+static void test_nobody(void)
+{
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip("only root can be somebody else");
+	begin();
+	pid = start(run_nobody);
+	wait_until(atomic_load(&shared->count) > 10);
+	borrow(pid, 3);
+}
+
 /* ---- Signals ---------------------------------------------------------------------------- */
 
 static void on_signal(int number)
@@ -561,6 +581,30 @@ static bool is_free(pid_t pid, size_t descriptors, size_t tasks)
 	       entries(pid, "task") == tasks;
 }
 
+static void run_named(void)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "tw%d", getpid());
+	prctl(PR_SET_NAME, name);
+	run_busy();
+}
+
+/* How many processes have the name that a puppet gave itself; its twins have it, too. */
+static size_t count_named(pid_t pid)
+{
+	char name[16];
+	size_t count = 0;
+
+	snprintf(name, sizeof(name), "tw%d", pid);
+	check_ok(linux_processes(&processes));
+	for (size_t i = 0; i < processes.items.count; i++)
+		count += strcmp(processes.items.data[i].name, name) == 0 &&
+			 state_of((pid_t)processes.items.data[i].pid) != 'Z';
+	processes.items.count = 0;
+	return count;
+}
+
 static void kill_often(void (*run)(void), bool twin)
 {
 	uint64_t seed = 11;
@@ -588,7 +632,13 @@ static void kill_often(void (*run)(void), bool twin)
 		before = atomic_load(&shared->count);
 		wait_until(atomic_load(&shared->count) > before);
 	}
+	/* The last guardian may have been on its way to begin. */
+	for (int i = 0; i < 20; i++)
+		nap();
+	wait_until(is_free(pid, descriptors, tasks));
 	check_clean(pid, descriptors, tasks);
+	if (run == run_named)
+		wait_until(count_named(pid) == 1);
 }
 
 static void test_killed(void)
@@ -598,12 +648,13 @@ static void test_killed(void)
 
 static void test_killed_twin(void)
 {
-	kill_often(run_busy, true);
+	kill_often(run_named, true);
 }
 
 static const struct test tests[] = {
 	{"a busy program", test_busy},
 	{"blocked in calls", test_blocked},
+	{"without privileges", test_nobody},
 	{"signals", test_signals},
 	{"a seccomp filter", test_seccomp},
 	{"a tracer already", test_traced},

@@ -484,6 +484,7 @@ struct ms_arg {
  *   identifier   only the rule of this name is reported
  *   timeout      a duration: for evaluating one process
  *   keep-going   (no value) sources with errors are left out; ms_engine_notes() tells of them
+ *   profile      (no value) ms_engine_notes() tells of costs when scans are over
  *   no-prefilter (no value) libyara is shown all memory, not only what lies around its atoms
  * A hit is a match of a string of a rule that holds, or the rule itself where no string of it has
  * a match to show. Hits come by rule, string and address. Compiled rules must be trusted
@@ -501,6 +502,8 @@ struct ms_note {
 		MS_NOTE_FILE,	 /* a file that was read for it */
 		MS_NOTE_WARNING, /* of the rule compiler */
 		MS_NOTE_ERROR,	 /* a source that was left out, as keep-going says */
+		MS_NOTE_COST,	 /* file is a namespace, text a rule, line how often libyara was
+				    called on to verify a string of it */
 	} kind;
 	const char *file; /* NULL: inline text */
 	uint64_t line;	  /* 0: none */

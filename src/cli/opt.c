@@ -83,6 +83,12 @@ static int add_arg(struct options *options, const struct option_row *row, const 
 	return 0;
 }
 
+static int set_profile(struct options *options, const struct option_row *row, const char *value)
+{
+	options->profile = true;
+	return add_arg(options, row, value);
+}
+
 static int add_region(struct options *options, const struct option_row *row, const char *value)
 {
 	const char **grown =
@@ -172,6 +178,8 @@ const struct option_row option_rows[] = {
 		GROUP_YARA, add_arg, 0},
 	{"keep-going", 0, NULL, "leave out rule files with errors", GROUP_YARA, add_arg, 0},
 	{"no-prefilter", 0, NULL, "let libyara itself go through all memory", GROUP_YARA, add_arg, 0},
+	{"profile", 0, NULL, "tell how often strings of each rule had to be verified", GROUP_YARA,
+		set_profile, FIELD(profile)},
 	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
 		set_text, FIELD(dump_on_hit)},
 

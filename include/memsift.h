@@ -67,18 +67,18 @@ extern "C" {
 
 enum ms_status {
 	MS_OK = 0,
-	MS_ERR_ARGUMENT = -1,	 /* the caller asked for something that makes no sense */
-	MS_ERR_MEMORY = -2,	 /* this process ran out of memory */
-	MS_ERR_NOT_FOUND = -3,	 /* no such process, file or address */
-	MS_ERR_ACCESS = -4,	 /* the system does not permit it */
-	MS_ERR_GONE = -5,	 /* the target ended or became another program */
-	MS_ERR_FORMAT = -6,	 /* a file is not what it should be */
-	MS_ERR_IO = -7,		 /* reading or writing failed */
-	MS_ERR_SPACE = -8,	 /* no room left on the device, or a quota was reached */
-	MS_ERR_EXISTS = -9,	 /* the output file exists already */
+	MS_ERR_ARGUMENT = -1,	  /* the caller asked for something that makes no sense */
+	MS_ERR_MEMORY = -2,	  /* this process ran out of memory */
+	MS_ERR_NOT_FOUND = -3,	  /* no such process, file or address */
+	MS_ERR_ACCESS = -4,	  /* the system does not permit it */
+	MS_ERR_GONE = -5,	  /* the target ended or became another program */
+	MS_ERR_FORMAT = -6,	  /* a file is not what it should be */
+	MS_ERR_IO = -7,		  /* reading or writing failed */
+	MS_ERR_SPACE = -8,	  /* no room left on the device, or a quota was reached */
+	MS_ERR_EXISTS = -9,	  /* the output file exists already */
 	MS_ERR_UNSUPPORTED = -10, /* this build, backend or system cannot do it */
-	MS_ERR_STOPPED = -11,	 /* a callback or the cancel function asked to stop */
-	MS_ERR_TIMEOUT = -12,	 /* the deadline passed */
+	MS_ERR_STOPPED = -11,	  /* a callback or the cancel function asked to stop */
+	MS_ERR_TIMEOUT = -12,	  /* the deadline passed */
 };
 
 /* The sentence that goes with the last failure on this thread; never NULL. */
@@ -101,8 +101,8 @@ typedef struct ms_host ms_host;
 struct ms_process {
 	uint32_t pid, ppid;
 	uint32_t uid;
-	bool system;	     /* a kernel thread or a system service (docs/platforms.md has the rule) */
-	bool kernel;	     /* a kernel thread: it has no memory of its own */
+	bool system; /* a kernel thread or a system service (docs/platforms.md has the rule) */
+	bool kernel; /* a kernel thread: it has no memory of its own */
 	uint64_t start_id;   /* with pid names a process for ever; opaque, 0 where unknown */
 	int64_t started;     /* seconds since 1970, UTC; 0 where unknown */
 	uint64_t rss;	     /* resident bytes */
@@ -128,9 +128,9 @@ struct ms_host_options {
 	const char *backend;	    /* "auto" (default), "native" or "memprocfs" */
 	const char *device;	    /* instead of a spec: "proc" on Linux, or any of LeechCore's */
 	const char *memprocfs_path; /* of MemProcFS's library, or its folder; default: looked for */
-	const char *dtb;	    /* physical address of page tables, where no system is recognised */
-	const char *memmap;	    /* "auto", or a file that tells which physical addresses are memory */
-	const char *pagefile;	    /* the machine's pagefile.sys */
+	const char *dtb;      /* physical address of page tables, where no system is recognised */
+	const char *memmap;   /* "auto", or a file that tells which physical addresses are memory */
+	const char *pagefile; /* the machine's pagefile.sys */
 };
 
 /*
@@ -167,20 +167,19 @@ MS_API const char *ms_host_name(const ms_host *host);
 MS_API bool ms_host_is_local(const ms_host *host);
 
 /* Lists the host's processes by ascending pid; kernel threads included. */
-MS_API int ms_host_processes(
-	ms_host *host, const struct ms_process **ret_list, size_t *ret_count);
+MS_API int ms_host_processes(ms_host *host, const struct ms_process **ret_list, size_t *ret_count);
 
 /* Which processes. Lists are separated by commas; NULL leaves a criterion out. */
 struct ms_selection {
-	size_t size;	      /* sizeof(struct ms_selection) */
-	const char *pids;     /* "12,34" */
-	const char *names;    /* "sshd,re:^post": whole name, or base name of the program */
-	const char *exclude;  /* pids and names to leave out */
-	const char *user;     /* account name or number */
-	bool all;	      /* every process, except system ones... */
-	bool include_system;  /* ...unless this is set */
-	bool tree;	      /* descendants of what was selected, too */
-	bool brief;	      /* quicker: exe, cmdline and arch may stay NULL */
+	size_t size;	     /* sizeof(struct ms_selection) */
+	const char *pids;    /* "12,34" */
+	const char *names;   /* "sshd,re:^post": whole name, or base name of the program */
+	const char *exclude; /* pids and names to leave out */
+	const char *user;    /* account name or number */
+	bool all;	     /* every process, except system ones... */
+	bool include_system; /* ...unless this is set */
+	bool tree;	     /* descendants of what was selected, too */
+	bool brief;	     /* quicker: exe, cmdline and arch may stay NULL */
 	/* Called for each pid or name that matched nothing; may be NULL. */
 	void (*missing)(void *ctx, const char *what);
 	void *ctx;
@@ -247,8 +246,8 @@ struct ms_region {
 	uint64_t inode;	   /* of the file; 0 for none */
 	uint64_t resident; /* bytes in memory; UINT64_MAX where unknown */
 	uint32_t dev_major, dev_minor;
-	unsigned perm;	  /* MS_PERM_* */
-	unsigned flags;	  /* MS_REGION_* */
+	unsigned perm;	/* MS_PERM_* */
+	unsigned flags; /* MS_REGION_* */
 	enum ms_kind kind;
 	const char *path; /* file, or the system's name such as "[heap]"; "" for none */
 };
@@ -362,14 +361,14 @@ MS_API bool ms_filter_match(const ms_filter *filter, const struct ms_region *reg
 /* ---- 5. Records and sinks -------------------------------------------------------------- */
 
 enum ms_type {
-	MS_TYPE_U64,	/* a count or size: u */
+	MS_TYPE_U64,	 /* a count or size: u */
 	MS_TYPE_ADDRESS, /* an address in a target: u */
-	MS_TYPE_BOOL,	/* u */
-	MS_TYPE_F64,	/* f */
-	MS_TYPE_TIME,	/* seconds since 1970, UTC: i */
-	MS_TYPE_TEXT,	/* data, size; not NUL-terminated */
-	MS_TYPE_BYTES,	/* data, size */
-	MS_TYPE_LIST,	/* items, size: records of one schema */
+	MS_TYPE_BOOL,	 /* u */
+	MS_TYPE_F64,	 /* f */
+	MS_TYPE_TIME,	 /* seconds since 1970, UTC: i */
+	MS_TYPE_TEXT,	 /* data, size; not NUL-terminated */
+	MS_TYPE_BYTES,	 /* data, size */
+	MS_TYPE_LIST,	 /* items, size: records of one schema */
 };
 
 struct ms_record;
@@ -402,7 +401,8 @@ struct ms_record {
 	const struct ms_value *values; /* schema->column_count of them */
 };
 
-/* Takes records; a non-zero return stops the job with MS_ERR_STOPPED. Never called twice at once. */
+/* Takes records; a non-zero return stops the job with MS_ERR_STOPPED. Never called twice at once.
+ */
 struct ms_sink {
 	int (*record)(void *ctx, const struct ms_record *record);
 	void *ctx;
@@ -439,12 +439,12 @@ struct ms_progress {
 
 /* How a job runs. Zero means no limit, or the default. */
 struct ms_job {
-	size_t size;		     /* sizeof(struct ms_job) */
-	unsigned threads;	     /* default: as many as there are cores */
-	uint64_t timeout_ns;	     /* from the start of the call */
-	uint64_t bytes_max;	     /* read at most so much in all */
-	uint64_t process_bytes_max;  /* and so much of one process */
-	uint64_t hits_max;	     /* stop after so many hits */
+	size_t size;		      /* sizeof(struct ms_job) */
+	unsigned threads;	      /* default: as many as there are cores */
+	uint64_t timeout_ns;	      /* from the start of the call */
+	uint64_t bytes_max;	      /* read at most so much in all */
+	uint64_t process_bytes_max;   /* and so much of one process */
+	uint64_t hits_max;	      /* stop after so many hits */
 	bool (*cancelled)(void *ctx); /* asked often, from several threads; may be NULL */
 	void (*progress)(void *ctx, const struct ms_progress *progress); /* about ten a second */
 	void *ctx;
@@ -487,7 +487,7 @@ struct ms_arg {
  *   regex    regular expressions (feature "regex"): regex, nocase, align
  *   strings  printable text: min, encoding, grep
  *   yara     YARA rules, each process as one whole (feature "yara"): rules, rule, define, tag,
- *            identifier, timeout, keep-going, no-prefilter
+ *            identifier, timeout, keep-going, profile, no-prefilter
  * Values may be NULL where a key takes none. The error of a bad pattern or rule points at the
  * place. Whatever is found is found once, and no border of chunks or of adjacent regions hides it.
  */
@@ -503,10 +503,12 @@ struct ms_note {
 		MS_NOTE_FILE,	 /* a file that was read for it */
 		MS_NOTE_WARNING, /* of the rule compiler */
 		MS_NOTE_ERROR,	 /* a source that was left out, as keep-going says */
+		MS_NOTE_COST,	 /* of a rule: how often a string of it had to be verified */
 	} kind;
-	const char *file; /* NULL: inline text */
+	const char *file; /* NULL: inline text; of a cost: the rule's namespace */
 	uint64_t line;	  /* 0: none */
-	const char *text; /* NULL for a file */
+	const char *text; /* NULL for a file; of a cost: the rule */
+	uint64_t count;	  /* of a cost */
 };
 
 MS_API int ms_engine_notes(
@@ -560,8 +562,8 @@ enum {
 
 /*
  * Creates an output file that appears under its name whole or not at all: it is written without
- * a name (or under a temporary one beside it), mode 0600, and named by ms_file_commit(). Symbolic links are not
- * followed; an existing file is left alone unless MS_FILE_FORCE is given.
+ * a name (or under a temporary one beside it), mode 0600, and named by ms_file_commit(). Symbolic
+ * links are not followed; an existing file is left alone unless MS_FILE_FORCE is given.
  */
 MS_API int ms_file_create(const char *path, unsigned flags, ms_file **ret_file);
 
@@ -588,19 +590,20 @@ struct ms_dump {
 	const ms_filter *filter;
 	struct ms_job job;
 	enum ms_pause pause; /* meanwhile; with MS_PAUSE_FREEZE a core has the registers */
-	bool zstd;	   /* compress (feature "zstd"); ".zst" is for the caller to add */
+	bool zstd;	     /* compress (feature "zstd"); ".zst" is for the caller to add */
 	unsigned file_flags; /* MS_FILE_* */
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */
 	void (*wrote)(void *ctx, const char *path, uint64_t size, const char *sha256);
 	void *ctx;
-	bool whole_map; /* core: keep the memory map of what the filter leaves out, too */
+	bool whole_map;	    /* core: keep the memory map of what the filter leaves out, too */
 	const char *prefix; /* raw: what file names begin with, such as "bash.1234" */
 };
 
 /*
  * Dumps the regions that the filter lets through. A core is ELF as gdb, lldb and readelf open it,
- * of 64 bits or, for a program of 32, of 32, with a note of memsift's own that keeps the reason of every gap; what could not be read is
- * absent from it, not zero. Coverage lives as long as the source.
+ * of 64 bits or, for a program of 32, of 32, with a note of memsift's own that keeps the reason of
+ * every gap; what could not be read is absent from it, not zero. Coverage lives as long as the
+ * source.
  */
 MS_API int ms_source_dump(
 	ms_source *source, const struct ms_dump *dump, struct ms_coverage *ret_coverage);
@@ -643,7 +646,7 @@ struct ms_verified {
 	uint64_t good;	  /* there, and just as they were */
 	uint64_t changed; /* other size or other hash */
 	uint64_t missing;
-	uint64_t extra;	  /* in the folder, but not in the manifest */
+	uint64_t extra; /* in the folder, but not in the manifest */
 };
 
 /*
@@ -662,8 +665,7 @@ MS_API int ms_folder_verify(
 MS_API int ms_parse_number(const char *what, const char *text, uint64_t *ret_value);
 
 /* With an optional suffix K, M, G or T (powers of 1024); without one it counts in unit bytes. */
-MS_API int ms_parse_size(
-	const char *what, const char *text, uint64_t unit, uint64_t *ret_size);
+MS_API int ms_parse_size(const char *what, const char *text, uint64_t unit, uint64_t *ret_size);
 
 /* Such as 250ms, 30s, 5m, 2h; a bare number is seconds. */
 MS_API int ms_parse_duration(const char *what, const char *text, uint64_t *ret_ns);

@@ -71,7 +71,7 @@ struct options {
 	const char *memory_search;
 	const char *type, *value, *range, *next, *session, *tolerance; /* scan */
 	bool unknown, undo, list, count, unaligned;
-	bool print_meta, print_tags, print_strings, print_namespace; /* yara */
+	bool print_meta, print_tags, print_strings, print_namespace, profile; /* yara */
 	const char *dump_on_hit, *memory_yara;
 	bool hash_only; /* snapshot */
 	uint64_t bytes; /* diff */
@@ -229,6 +229,9 @@ struct searcher {
 	/* The targets of a group are done; may be NULL. */
 	void (*group_done)(void *ctx, struct output *output, const struct target_group *group,
 		struct summary *summary);
+
+	/* All targets are done; may be NULL. */
+	void (*finish)(void *ctx, struct output *output, const ms_engine *engine);
 	void *ctx;
 	bool partial; /* something was left out before the search began */
 	struct output *output; /* set by search_run_with() */

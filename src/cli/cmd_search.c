@@ -119,6 +119,8 @@ int search_run_with(struct options *options, ms_engine *engine, struct searcher 
 		searcher->output = &output;
 		if (status == STATUS_DONE) {
 			search_groups(options, &targets, engine, searcher, &summary);
+			if (searcher->finish && !output.failed)
+				searcher->finish(searcher->ctx, &output, engine);
 			status = output_close(&output, options, &summary);
 		}
 		targets_close(&targets);

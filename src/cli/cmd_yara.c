@@ -245,6 +245,35 @@ static void group_done(
 	run->wish_count = 0;
 }
 
+/* ---- Costs ---- */
+
+static void costs_tell(void *ctx, struct output *output, const ms_engine *engine)
+{
+	static const struct ms_column columns[] = {
+		{"rule", MS_TYPE_TEXT}, {"namespace", MS_TYPE_TEXT}, {"verified", MS_TYPE_U64}};
+	static const struct ms_schema schema = {"cost", 3, columns};
+	const struct yara_run *run = ctx;
+	const struct ms_note *notes;
+	size_t count, told = 0;
+
+	if (!run->options->profile)
+		return;
+	ms_engine_notes(engine, &notes, &count);
+	for (size_t i = 0; i < count; i++) {
+		const struct ms_value values[] = {text_value(notes[i].text),
+			text_value(notes[i].file), number_value(notes[i].count)};
+
+		if (notes[i].kind != MS_NOTE_COST)
+			continue;
+		output_record(output, &schema, values);
+		told++;
+	}
+	if (!told && !run->options->quiet)
+		complain(
+			"--profile: nothing was counted: no atom of a rule was found, or the rules "
+			"are not prefiltered, and libyara itself counts nothing");
+}
+
 /* ---- The command ---- */
 
 static int take_record(void *ctx, struct output *output, const struct ms_record *record)
@@ -300,7 +329,8 @@ static int check_usage(const struct options *options)
 int cmd_yara(struct options *options)
 {
 	struct yara_run run = {.options = options};
-	struct searcher searcher = {.record = take_record, .group_done = group_done, .ctx = &run};
+	struct searcher searcher = {
+		.record = take_record, .group_done = group_done, .finish = costs_tell, .ctx = &run};
 	ms_engine *engine;
 	int r, status = check_usage(options);
 

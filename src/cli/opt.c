@@ -89,6 +89,12 @@ static int add_arg(struct options *options, const struct option_row *row, const 
 	return 0;
 }
 
+static int set_profile(struct options *options, const struct option_row *row, const char *value)
+{
+	options->profile = true;
+	return add_arg(options, row, value);
+}
+
 static int add_region(struct options *options, const struct option_row *row, const char *value)
 {
 	const char **grown =
@@ -195,6 +201,8 @@ const struct option_row option_rows[] = {
 	{"keep-going", 0, NULL, "leave out rule files with errors", GROUP_YARA, add_arg, 0},
 	{"no-prefilter", 0, NULL, "let libyara itself go through all memory", GROUP_YARA, add_arg,
 		0},
+	{"profile", 0, NULL, "tell how often strings of each rule had to be verified", GROUP_YARA,
+		set_profile, FIELD(profile)},
 	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
 		set_text, FIELD(dump_on_hit)},
 
@@ -226,8 +234,8 @@ const struct option_row option_rows[] = {
 	{"rounds", 0, "N", "end after so many rounds", GROUP_WATCH, set_number, FIELD(rounds)},
 	{"method", 0, "HOW", "auto (default); dirty: the kernel tells; compare: read all each time",
 		GROUP_WATCH, set_text, FIELD(method)},
-	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated", GROUP_WATCH,
-		set_only, 0},
+	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated",
+		GROUP_WATCH, set_only, 0},
 	{"stats", 0, NULL, "in the end, tell which pages and values changed how often and how",
 		GROUP_WATCH, set_flag, FIELD(stats)},
 	{"on-change", 0, "CMD", "run a shell command after each round with changes", GROUP_WATCH,
@@ -246,7 +254,8 @@ const struct option_row option_rows[] = {
 		FIELD(compress)},
 	{"hash-only", 0, NULL, "keep a hash of each page, not its bytes", GROUP_SNAPSHOT, set_flag,
 		FIELD(hash_only)},
-	{"pause", 0, "MODE", "none (default); freeze: stop it and keep registers; fork: dump a twin",
+	{"pause", 0, "MODE",
+		"none (default); freeze: stop it and keep registers; fork: dump a twin",
 		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,

@@ -4,6 +4,8 @@
  */
 #include "core/ranges.h"
 
+enum { TIDY_LEAST = 4096 };
+
 bool ranges_add(struct ranges *ranges, uint64_t base, uint64_t size)
 {
 	struct ms_range *last =
@@ -46,6 +48,14 @@ void ranges_join(struct ranges *ranges, uint64_t gap)
 			list[kept++] = list[i];
 	}
 	ranges->items.count = kept;
+}
+
+void ranges_tidy(struct ranges *ranges)
+{
+	if (ranges->items.count < 2 * ranges->joined + TIDY_LEAST)
+		return;
+	ranges_join(ranges, 0);
+	ranges->joined = ranges->items.count;
 }
 
 void ranges_coarsen(struct ranges *ranges, size_t max)

@@ -6,6 +6,8 @@
  */
 #include "core/scan_state.h"
 
+enum { DATA_MAX = 4 << 20 }; /* stretches of a target: 64 MiB of them */
+
 int worker_keep_mark(struct ms_emit *emit, uint64_t base, uint64_t size)
 {
 	struct worker *worker = (struct worker *)((char *)emit - offsetof(struct worker, emit));
@@ -13,28 +15,52 @@ int worker_keep_mark(struct ms_emit *emit, uint64_t base, uint64_t size)
 	return ranges_add(&worker->marks, base, size) ? 0 : err_nomem();
 }
 
-/* Adds what was read and marked to the target's; locked. */
-static bool merge_ranges(struct ranges *all, struct ranges *chunk)
+/* Turns bytes that count as read into a gap; locked. */
+static void unread(struct slot *slot, uint64_t base, uint64_t size, enum ms_state state)
+{
+	slot->coverage.sums.read -= min_u64(size, slot->coverage.sums.read);
+	coverage_add(&slot->coverage, base, size, state);
+}
+
+/* Memory in more pieces than can be kept is not judged: widening them would touch what is not
+ * there. */
+static bool merge_data(struct slot *slot, struct ranges *chunk)
+{
+	bool added = true;
+
+	for (size_t i = 0; i < chunk->items.count && added; i++) {
+		const struct ms_range *range = &chunk->items.data[i];
+
+		if (slot->data.items.count < DATA_MAX)
+			added = ranges_add(&slot->data, range->base, range->size);
+		else
+			unread(slot, range->base, range->size, MS_STATE_LIMIT);
+	}
+	chunk->items.count = 0;
+	ranges_tidy(&slot->data);
+	return added;
+}
+
+/* Marks may be widened: they are cut down to the data in the end. */
+static bool merge_marks(struct slot *slot, struct ranges *chunk)
 {
 	bool added = true;
 
 	for (size_t i = 0; i < chunk->items.count && added; i++)
-		added = ranges_add(all, chunk->items.data[i].base, chunk->items.data[i].size);
+		added = ranges_add(
+			&slot->marks, chunk->items.data[i].base, chunk->items.data[i].size);
 	chunk->items.count = 0;
+	ranges_tidy(&slot->marks);
+	if (slot->marks.items.count > RANGES_MAX)
+		ranges_coarsen(&slot->marks, RANGES_MAX / 2);
 	return added;
 }
 
 int slot_merge_marks(struct slot *slot, struct worker *worker)
 {
 	slot->worked++;
-	if (!merge_ranges(&slot->data, &worker->seen) ||
-		!merge_ranges(&slot->marks, &worker->marks))
-		return err_nomem();
-	if (slot->marks.items.count > RANGES_MAX)
-		ranges_coarsen(&slot->marks, RANGES_MAX / 2);
-	if (slot->data.items.count > RANGES_MAX)
-		ranges_join(&slot->data, 0);
-	return 0;
+	return merge_data(slot, &worker->seen) && merge_marks(slot, &worker->marks) ? 0
+										    : err_nomem();
 }
 
 static struct worker *view_worker(const struct ms_view *view)
@@ -46,13 +72,6 @@ static int view_read(struct ms_view *view, uint64_t base, void *buf, size_t size
 	int (*piece)(void *ctx, uint64_t base, size_t size, enum ms_state state), void *ctx)
 {
 	return reader_read(&view_worker(view)->reader, base, buf, size, piece, ctx);
-}
-
-/* Turns bytes that count as read into a gap; locked. */
-static void unread(struct slot *slot, uint64_t base, uint64_t size, enum ms_state state)
-{
-	slot->coverage.sums.read -= min_u64(size, slot->coverage.sums.read);
-	coverage_add(&slot->coverage, base, size, state);
 }
 
 static void view_missed(struct ms_view *view, uint64_t base, uint64_t size, enum ms_state state)

@@ -48,6 +48,8 @@ static int option_take(struct yara *yara, const struct ms_arg *arg)
 		yara->keep_going = true;
 	else if (strcmp(arg->key, "no-prefilter") == 0)
 		yara->no_prefilter = true;
+	else if (strcmp(arg->key, "profile") == 0)
+		yara->profile = true;
 	else if (strcmp(arg->key, "timeout") == 0)
 		return ms_parse_duration("timeout", arg->value, &yara->timeout_ns);
 	else if (strcmp(arg->key, "tag") == 0)
@@ -60,7 +62,7 @@ static int option_take(struct yara *yara, const struct ms_arg *arg)
 				return 0;
 		return err_set(MS_ERR_ARGUMENT,
 			"the engine \"yara\" has no argument \"%.100s\"; it knows rules, rule, "
-			"define, tag, identifier, timeout, keep-going and no-prefilter",
+			"define, tag, identifier, timeout, keep-going, no-prefilter and profile",
 			arg->key);
 	}
 	return 0;
@@ -126,8 +128,11 @@ static int yara_span(const struct ms_engine *engine, void *scratch, const struct
 static void yara_notes(
 	const struct ms_engine *engine, const struct ms_note **ret_list, size_t *ret_count)
 {
-	const struct yara *yara = engine->priv;
+	struct yara *yara = engine->priv;
 
+	/* Without memory for them, notes of costs are missing. */
+	if (yara->profile)
+		yara_atoms_note(yara);
 	*ret_list = yara->notes.data;
 	*ret_count = yara->notes.count;
 }

@@ -49,9 +49,17 @@ struct yara_reach {
 
 struct find;
 
+/* An atom belongs to a string of a rule; a rule with several such strings counts once. */
+struct yara_owner {
+	uint32_t atom;
+	const struct ms_rule *rule;
+};
+
 struct yara_atoms {
 	struct find *find;		/* NULL: the filter is off */
 	VEC(struct yara_reach) reaches; /* one for each literal of find */
+	VEC(struct yara_owner) owners;	/* only to profile, as the next one */
+	_Atomic uint64_t *found;	/* how often each literal was found */
 	size_t span_max;		/* no attempt to match looks at more bytes in a row */
 };
 
@@ -62,7 +70,7 @@ struct yara {
 	struct yara_atoms atoms;
 	const char *tag, *identifier; /* NULL: all rules */
 	uint64_t timeout_ns;	      /* 0: none */
-	bool keep_going, no_prefilter;
+	bool keep_going, no_prefilter, profile;
 	bool initialized; /* libyara was, for this engine */
 };
 
@@ -90,6 +98,9 @@ void yara_atoms_done(struct yara_atoms *atoms);
 
 /* Marks what libyara must see of a span. */
 int yara_atoms_mark(const struct yara *yara, const struct ms_span *span, struct ms_emit *emit);
+
+/* Notes how often the atoms of each rule were found; those of an earlier call are replaced. */
+int yara_atoms_note(struct yara *yara);
 
 /* ---- Matches ---- */
 

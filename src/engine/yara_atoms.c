@@ -33,6 +33,8 @@
 #include "base/err.h"
 #include "find/find.h"
 
+#include <stdatomic.h>
+
 enum {
 	STATES_MAX = 1 << 24,
 	ATOMS_MAX = 1 << 19,
@@ -48,7 +50,8 @@ struct step {
 
 struct walk {
 	struct yara *yara;
-	const YR_RULES *rules;
+	const struct yara_set *set;
+	const YR_RULES *rules; /* of the set */
 	uint32_t table_size;
 	VEC(struct step) todo;
 	VEC(struct step) atoms; /* of all sets; depth is the length */
@@ -82,6 +85,18 @@ static void reach_add(struct yara_reach *reach, const YR_AC_MATCH *match, size_t
 	reach->after = reach_max(reach->after, at + on);
 }
 
+static int owner_add(struct walk *walk, const YR_AC_MATCH *match)
+{
+	struct yara_atoms *atoms = &walk->yara->atoms;
+	struct yara_owner owner = {
+		(uint32_t)walk->atoms.count, &walk->set->shown[match->string->rule_idx]};
+
+	for (size_t i = atoms->owners.count; i-- > 0 && atoms->owners.data[i].atom == owner.atom;)
+		if (atoms->owners.data[i].rule == owner.rule)
+			return 0;
+	return vec_push(&atoms->owners, owner) ? 0 : err_nomem();
+}
+
 static int atom_add(struct walk *walk, const struct step *step)
 {
 	struct yara_atoms *atoms = &walk->yara->atoms;
@@ -90,8 +105,11 @@ static int atom_add(struct walk *walk, const struct step *step)
 	double rate = 1;
 
 	for (const YR_AC_MATCH *match = &walk->rules->ac_match_pool[index - 1]; match;
-		match = match->next)
+		match = match->next) {
 		reach_add(&reach, match, step->depth);
+		if (walk->yara->profile && owner_add(walk, match) < 0)
+			return MS_ERR_MEMORY;
+	}
 	for (size_t i = 0; i < step->depth; i++)
 		rate /= 256;
 	walk->expected += rate * ((double)reach.before + reach.after);
@@ -155,7 +173,9 @@ static int find_make(struct yara_atoms *atoms, const struct walk *walk)
 	static const uint8_t mask[YARA_ATOM_MAX] = {0xff, 0xff, 0xff, 0xff};
 	AUTO_FREE struct find_literal *literals = calloc(walk->atoms.count, sizeof(*literals));
 
-	if (!literals)
+	if (walk->yara->profile)
+		atoms->found = calloc(walk->atoms.count, sizeof(*atoms->found));
+	if (!literals || (walk->yara->profile && !atoms->found))
 		return err_nomem();
 	for (size_t i = 0; i < walk->atoms.count; i++)
 		literals[i] = (struct find_literal){
@@ -169,7 +189,8 @@ int yara_atoms_make(struct yara *yara)
 	int r = 0;
 
 	for (size_t i = 0; i < yara->sets.count && r == 0; i++) {
-		walk.rules = yara->sets.data[i].rules;
+		walk.set = &yara->sets.data[i];
+		walk.rules = walk.set->rules;
 		if (walk.rules->num_strings)
 			r = automaton_walk(&walk);
 	}
@@ -184,6 +205,50 @@ void yara_atoms_done(struct yara_atoms *atoms)
 {
 	find_free(atoms->find);
 	free(atoms->reaches.data);
+	free(atoms->owners.data);
+	free(atoms->found);
+}
+
+static int note_compare(const void *left, const void *right)
+{
+	const struct ms_note *a = left, *b = right;
+
+	return a->count > b->count ? -1 : a->count < b->count;
+}
+
+static int owner_compare(const void *left, const void *right)
+{
+	const struct yara_owner *a = left, *b = right;
+
+	return a->rule < b->rule ? -1 : a->rule > b->rule;
+}
+
+int yara_atoms_note(struct yara *yara)
+{
+	struct yara_atoms *atoms = &yara->atoms;
+	size_t kept = 0, first;
+
+	for (size_t i = 0; i < yara->notes.count; i++)
+		if (yara->notes.data[i].kind != MS_NOTE_COST)
+			yara->notes.data[kept++] = yara->notes.data[i];
+	yara->notes.count = first = kept;
+	if (!atoms->found)
+		return 0;
+	qsort(atoms->owners.data, atoms->owners.count, sizeof(*atoms->owners.data), owner_compare);
+	for (size_t i = 0, next; i < atoms->owners.count; i = next) {
+		const struct ms_rule *rule = atoms->owners.data[i].rule;
+		struct ms_note note = {MS_NOTE_COST, .file = rule->space, .text = rule->name};
+
+		for (next = i; next < atoms->owners.count && atoms->owners.data[next].rule == rule;
+			next++)
+			note.count += atoms->found[atoms->owners.data[next].atom];
+		if (note.count && !vec_push(&yara->notes, note))
+			return err_nomem();
+	}
+	if (yara->notes.count > first)
+		qsort(yara->notes.data + first, yara->notes.count - first,
+			sizeof(*yara->notes.data), note_compare);
+	return 0;
 }
 
 struct marking {
@@ -212,7 +277,9 @@ static int atom_found(void *ctx, size_t offset, size_t index)
 
 	if (!add_u64(address, reach.after, &end))
 		end = UINT64_MAX;
-	if (++marking->found > FOUND_MAX) {
+	if (marking->atoms->found)
+		atomic_fetch_add_explicit(&marking->atoms->found[index], 1, memory_order_relaxed);
+	if (++marking->found > FOUND_MAX && !marking->atoms->found) {
 		/* So dense that windows would cover nearly all; the atoms to come may reach far. */
 		base = marking->span->address -
 		       min_u64(marking->atoms->span_max, marking->span->address);

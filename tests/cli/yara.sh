@@ -321,6 +321,19 @@ test_collect() {
 	check_status 2
 }
 
+test_profile() {
+	need_feature yara
+	# One of the places has the atom of "needle" only.
+	printf 'needle needle needed noodle' >file
+	{ rule a needle; rule b noodle; rule c absent; } >rules
+	run yara "$PWD/file" -r rules --profile -f ndjson
+	check_status 0
+	check_is "$(record cost rule,verified | tr '\t\n' '  ')" "a 3 b 1 "
+	run yara "$PWD/file" -r rules --profile --no-prefilter
+	check_status 0
+	check_err "nothing was counted"
+}
+
 test_missing() {
 	case $features in *yara*) skip "this build has YARA rules" ;; esac
 	run yara "$MEMSIFT" --rule 'rule r { condition: true }'

@@ -50,7 +50,7 @@ test_wrong_use() {
 	wrong search 999999999 -t a --memory-regions heap,foo
 	wrong search 999999999 -t a --min-size 4KK
 	wrong search 're:(' -t a
-	wrong search -p 12,x -t a
+	wrong search -p 1,x -t a
 	wrong read 999999999
 	wrong read 999999999 0xzz 16
 	wrong read 999999999 0x1000 16Z

@@ -68,7 +68,80 @@ MS_API int ms_values_list(const ms_values *values, ms_source *source, const stru
 	const struct ms_sink *sink, uint64_t *ret_count);
 MS_API extern const struct ms_schema ms_schema_value;
 
-/* ---- 2. Snapshots ----------------------------------------------------------------------- */
+/* ---- 2. Mapped memory ------------------------------------------------------------------- */
+
+/*
+ * A read-only view of a range of a target in this process's own memory. Where the target has
+ * shared memory or a shared mapping of a local file, the very pages are shared: what it writes is
+ * seen at once, and no look costs a system call. Elsewhere (memory of its own, private mappings,
+ * of which it may have copies, holes of shared memory, which looking would fill) the view is a
+ * mirror: a copy, as of the last refresh.
+ */
+typedef struct ms_mapping ms_mapping;
+
+enum ms_mapping_kind { MS_MAPPING_MIRROR, MS_MAPPING_SHARED };
+
+/*
+ * Maps [base, base + size), which may begin and end at any byte and need not be mapped
+ * throughout, and refreshes it. The source is borrowed for the mapping's life.
+ */
+MS_API int ms_mapping_new(
+	ms_source *source, uint64_t base, size_t size, ms_mapping **ret_mapping);
+MS_API void ms_mapping_free(ms_mapping *mapping);
+
+MS_API uint64_t ms_mapping_base(const ms_mapping *mapping);
+MS_API size_t ms_mapping_size(const ms_mapping *mapping);
+
+/* A refresh may turn a shared view into a mirror. */
+MS_API enum ms_mapping_kind ms_mapping_kind(const ms_mapping *mapping);
+
+/*
+ * The bytes, at the same place for the mapping's life; what could not be read is zeros, and so is
+ * what was never touched. To look at a shared view while its file is being made shorter raises
+ * SIGBUS, as with any mapped file; where that may be, read with ms_mapping_read().
+ */
+MS_API const void *ms_mapping_data(const ms_mapping *mapping);
+
+/*
+ * Copies up to size bytes from offset on, and never raises a signal. *ret_size is less only at
+ * the end, or where the file behind a shared view has become shorter.
+ */
+MS_API int ms_mapping_read(
+	const ms_mapping *mapping, size_t offset, void *buf, size_t size, size_t *ret_size);
+
+/*
+ * Brings a mirror up to date, and makes one of a shared view whose file has become too short, or
+ * in place of which the target has mapped something else. That is looked for 50 times a second at
+ * most, and asks for the source's list of regions anew. *ret_read (may be NULL) is how many bytes were read. Fails with MS_ERR_GONE when the
+ * target is no more; the bytes are then those of the last refresh.
+ */
+MS_API int ms_mapping_refresh(ms_mapping *mapping, uint64_t *ret_read);
+
+/* What could not be read, by ascending address; never touched memory is none. Until a refresh. */
+MS_API void ms_mapping_gaps(
+	const ms_mapping *mapping, const struct ms_gap **ret_list, size_t *ret_count);
+
+/* Many mappings of one source, by index. Indices stay as they are; removed ones are not used again. */
+typedef struct ms_mapper ms_mapper;
+
+MS_API int ms_mapper_new(ms_source *source, ms_mapper **ret_mapper);
+MS_API void ms_mapper_free(ms_mapper *mapper);
+
+MS_API int ms_mapper_add(ms_mapper *mapper, uint64_t base, size_t size, size_t *ret_index);
+
+/* Maps every region, or part of one, that the filter lets through; *ret_count of them. */
+MS_API int ms_mapper_add_regions(
+	ms_mapper *mapper, const ms_filter *filter, size_t *ret_count);
+
+MS_API size_t ms_mapper_count(const ms_mapper *mapper); /* removed ones, too */
+MS_API ms_mapping *ms_mapper_get(const ms_mapper *mapper, size_t index); /* NULL: removed */
+MS_API ms_mapping *ms_mapper_find(const ms_mapper *mapper, uint64_t address); /* NULL: none */
+MS_API void ms_mapper_remove(ms_mapper *mapper, size_t index);
+
+/* Refreshes all of them. */
+MS_API int ms_mapper_refresh(ms_mapper *mapper, uint64_t *ret_read);
+
+/* ---- 3. Snapshots ----------------------------------------------------------------------- */
 
 /* What a source had in its memory at one moment, kept in this process. */
 typedef struct ms_snapshot ms_snapshot;
@@ -106,7 +179,7 @@ MS_API void ms_snapshot_free(ms_snapshot *snapshot);
 MS_API int ms_source_hash(
 	ms_source *source, const struct ms_dump *options, struct ms_coverage *ret_coverage);
 
-/* ---- 3. Diffs --------------------------------------------------------------------------- */
+/* ---- 4. Diffs --------------------------------------------------------------------------- */
 
 enum {
 	MS_CHANGE_BYTES = 64,	    /* of old and of new that a change shows, unless asked for others */

@@ -2,7 +2,7 @@
 /*
  * What the files of the Linux backend's memory half share: an opened process. linux.c attaches,
  * linux_regions.c lists the regions, linux_read.c tells which pages hold data and reads them,
- * linux_file.c opens the file behind a region.
+ * linux_file.c opens the file behind a region, linux_map.c maps it.
  *
  * Everything that is opened of a process belongs to the address space it had then. When that one
  * goes, by exit or exec, the descriptors fall silent, and only process_vm_readv(), which takes a
@@ -81,6 +81,7 @@ int linux_resident(struct ms_source *src, const struct ms_region *region, uint64
 	uint64_t size, struct run *runs, size_t room, size_t *ret_count);
 int linux_read(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size);
 int linux_dirty(struct ms_source *src, struct dirty_request *request);
+int linux_map(struct ms_source *src, uint64_t base, uint64_t size, struct source_map *ret_map);
 int linux_identify(struct ms_source *src, uint64_t base, size_t count, struct page_id *ids);
 
 #endif

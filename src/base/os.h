@@ -34,11 +34,17 @@ void os_time_iso(int64_t time, char ret_text[32]);
 void *os_pages_new(size_t size);
 void os_pages_free(void *pages, size_t size);
 
+/* Makes whole pages that are in use, of whatever kind, into such pages; false if that fails. */
+bool os_pages_renew(void *pages, size_t size);
+
 /*
  * Opens a regular file for reading; never blocks on a FIFO or device. Fails with a clear
  * sentence for anything else.
  */
 int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size);
+
+/* The size of an open file; 0 if that cannot be told. */
+uint64_t os_file_size(int fd);
 
 /* Reads up to size bytes at offset; fewer only at the end of the file or where reading fails. */
 int os_file_read(int fd, void *buf, size_t size, uint64_t offset, size_t *ret_size);

@@ -55,6 +55,13 @@ void *os_pages_new(size_t size)
 	return pages == MAP_FAILED ? NULL : pages;
 }
 
+bool os_pages_renew(void *pages, size_t size)
+{
+	return mmap(pages, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		       0) != MAP_FAILED;
+}
+
 void os_pages_free(void *pages, size_t size)
 {
 	if (pages)
@@ -120,6 +127,13 @@ int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size)
 	*ret_size = (uint64_t)st.st_size;
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+uint64_t os_file_size(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
 }
 
 int os_file_read(int fd, void *buf, size_t size, uint64_t offset, size_t *ret_size)

@@ -81,6 +81,17 @@ struct dirty_request {
 	uint64_t ret_stop_ns; /* of DIRTY_BEGIN: how long the target was stopped */
 };
 
+/*
+ * A stretch of a target's memory in this process, shared with it: what the target writes is seen
+ * at once. Whoever asked for it closes fd and gives the pages back with os_pages_free().
+ */
+struct source_map {
+	const void *data;
+	size_t size;
+	int fd;		 /* of the file that it belongs to */
+	uint64_t offset; /* of the first byte in there */
+};
+
 struct ms_source_ops {
 	size_t priv_size;
 	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
@@ -129,6 +140,12 @@ struct ms_source_ops {
 	 * several threads at once. NULL: nothing is known. A failure means the same.
 	 */
 	int (*identify)(struct ms_source *src, uint64_t base, size_t count, struct page_id *ids);
+
+	/*
+	 * Shares the pages of [base, base + size), which are whole. src->regions is fresh. Fails
+	 * with MS_ERR_UNSUPPORTED where that cannot be, or would do the target harm. NULL: nowhere.
+	 */
+	int (*map)(struct ms_source *src, uint64_t base, uint64_t size, struct source_map *ret_map);
 
 	/*
 	 * Holds the target's memory as it is at this moment, or ends that: by stopping all

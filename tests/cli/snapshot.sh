@@ -117,10 +117,10 @@ test_limits() {
 	for kind in "" --hash-only; do
 		[ -z "$kind" ] || need_feature xxhash
 		# shellcheck disable=SC2086
-		run snapshot $pid $kind --max-process-size 64K -o "cut$kind" -f ndjson
+		run snapshot $pid $kind --max-process-size 64K -o "./cut$kind" -f ndjson
 		check_status 3
 		check_is "$(record coverage read)" 65536
-		run diff "cut$kind" "cut$kind" -f ndjson
+		run diff "./cut$kind" "./cut$kind" -f ndjson
 		check_is "$(record coverage read)" 65536
 		check_is "$(record change address)" ""
 	done

@@ -17,6 +17,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#endif
+#endif
+#ifndef THREAD_SANITIZED
+#define THREAD_SANITIZED 0
+#endif
+
 enum { PAGE = 4096, PAGES = 700, CHANGES_MAX = 5000 };
 
 #define BASE UINT64_C(0x7f0000000000)
@@ -665,6 +676,8 @@ static void sparse_memory_costs_nothing(void)
 	ms_snapshot *snapshot;
 	uint64_t before, mine = resident_of(getpid());
 
+	if (THREAD_SANITIZED)
+		skip("ThreadSanitizer has these addresses for itself");
 	child_start(&child);
 	child_tell(&child, 's');
 	before = resident_of(child.pid);
@@ -684,6 +697,8 @@ static void thousands_of_regions(void)
 	ms_snapshot *snapshot;
 	size_t maps = 0;
 
+	if (THREAD_SANITIZED)
+		skip("ThreadSanitizer has these addresses for itself");
 	child_start(&child);
 	check_ok(ms_snapshot_take(child.opened.source, NULL, &snapshot));
 	child_tell(&child, 't');

@@ -172,8 +172,9 @@ static double latency(ms_detector *det, int rounds)
 		struct ms_round round = {0};
 		unsigned long long before = atomic_load(&shared->stamp_ns);
 
-		usleep((useconds_t)(i * 700 % INTERVAL_US));
 		atomic_store(&shared->order, STAMP);
+		/* The write may come at any time between two rounds. */
+		usleep((useconds_t)(i * 700 % INTERVAL_US));
 		while (!round.changes || atomic_load(&shared->stamp_ns) == before) {
 			check(ms_detector_detect(det, true, NULL, &round));
 			if (!round.changes)

@@ -338,11 +338,6 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	return r;
 }
 
-static struct linux_space space_of(const struct linux_source *ls)
-{
-	return (struct linux_space){ls->dir, ls->space, ls->mem, ls->maps, ls->pages, ls->tid};
-}
-
 static void space_set(struct linux_source *ls, const struct linux_space *space)
 {
 	ls->dir = space->dir;
@@ -403,7 +398,7 @@ static int enter_twin(struct ms_source *src)
 	ls->original = malloc(sizeof(*ls->original));
 	if (!ls->original)
 		return err_nomem();
-	*ls->original = space_of(ls);
+	*ls->original = linux_space_now(ls);
 	ls->tid = linux_twin_pid(ls->twin);
 	ls->mem = ls->maps = ls->pages.fd = -1;
 	snprintf(path, sizeof(path), "/proc/%d", ls->tid);

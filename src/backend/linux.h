@@ -57,6 +57,22 @@ static inline struct linux_source *linux_of(const struct ms_source *src)
 	return src->priv;
 }
 
+static inline struct linux_space linux_space_now(const struct linux_source *ls)
+{
+	return (struct linux_space){ls->dir, ls->space, ls->mem, ls->maps, ls->pages, ls->tid};
+}
+
+/* Where a region's pages are: in the twin, if there is one, but for what a fork leaves out. */
+static inline struct linux_space linux_space_of(
+	const struct ms_source *src, const struct ms_region *region)
+{
+	const struct linux_source *ls = linux_of(src);
+
+	if (ls->original && region && (region->flags & MS_REGION_LIVE))
+		return *ls->original;
+	return linux_space_now(ls);
+}
+
 /* The folder in which the target's threads are, whatever stands in for it. */
 static inline int linux_threads_dir(const struct linux_source *ls)
 {

@@ -188,6 +188,9 @@ static void parse_detail(struct cursor *line, struct ms_region *region)
 	} else if (take_key(line, "VmFlags:")) {
 		if (has_flag(*line, "io") || has_flag(*line, "pf"))
 			region->flags |= MS_REGION_DEVICE;
+		/* MADV_DONTFORK, MADV_WIPEONFORK */
+		else if (has_flag(*line, "dc") || has_flag(*line, "wf"))
+			region->flags |= MS_REGION_LIVE;
 	}
 }
 

@@ -114,7 +114,7 @@ static bool put_page_run(struct filler *filler, const struct linux_page_run *run
 
 static void fill(struct filler *filler)
 {
-	const struct linux_source *ls = linux_of(filler->src);
+	const struct linux_space space = linux_space_of(filler->src, filler->region);
 	uint64_t page = filler->src->page_size;
 	uint64_t at = align_down(filler->base, page), end = align_up(filler->end, page);
 	struct linux_page_run runs[RESIDENT_RUNS];
@@ -124,7 +124,7 @@ static void fill(struct filler *filler)
 		size_t room = (size_t)min_u64(filler->room - filler->count + 1, RESIDENT_RUNS);
 		size_t count = 0;
 		uint64_t reached = at, before = at;
-		int r = linux_pages_find(&ls->pages, at, end,
+		int r = linux_pages_find(&space.pages, at, end,
 			LINUX_PAGE_PRESENT | LINUX_PAGE_SWAPPED | LINUX_PAGE_GUARD, runs, room,
 			&count, &reached);
 
@@ -174,20 +174,22 @@ int linux_resident(struct ms_source *src, const struct ms_region *region, uint64
 
 struct job {
 	struct ms_source *src;
+	struct linux_space space;
 	uint64_t addr; /* of buf[0] */
 	char *buf;
 	const struct ms_region *region; /* that `file` belongs to */
 	struct linux_file file;
 };
 
-static size_t read_vm(struct linux_source *ls, uint64_t addr, void *buf, size_t size)
+static size_t read_vm(const struct job *job, uint64_t addr, void *buf, size_t size)
 {
+	struct linux_source *ls = linux_of(job->src);
 	struct iovec local = {buf, size}, remote = {(void *)(uintptr_t)addr, size};
 	ssize_t got;
 
 	if (atomic_load_explicit(&ls->mem_only, memory_order_relaxed))
 		return 0;
-	got = process_vm_readv(ls->tid, &local, 1, &remote, 1, 0);
+	got = process_vm_readv(job->space.tid, &local, 1, &remote, 1, 0);
 	/* A filter of system calls may forbid this one and yet allow /proc/PID/mem. */
 	if (got < 0 && (errno == EPERM || errno == ENOSYS))
 		atomic_store_explicit(&ls->mem_only, true, memory_order_relaxed);
@@ -197,7 +199,6 @@ static size_t read_vm(struct linux_source *ls, uint64_t addr, void *buf, size_t 
 /* Reads memory as it is; what only a debugger may read (no access, execute only), too. */
 static size_t read_memory(struct job *job, uint64_t addr, uint64_t end, uint64_t categories)
 {
-	struct linux_source *ls = linux_of(job->src);
 	char *buf = job->buf + (addr - job->addr);
 	size_t size = (size_t)(end - addr);
 	/*
@@ -205,10 +206,10 @@ static size_t read_memory(struct job *job, uint64_t addr, uint64_t end, uint64_t
 	 * the kernel first makes the target a copy of its own (Linux >= 5.19,
 	 * gup_must_unshare() in mm/internal.h): the target would grow. pread() does not pin.
 	 */
-	size_t done = categories & LINUX_PAGE_SHARED ? 0 : read_vm(ls, addr, buf, size);
+	size_t done = categories & LINUX_PAGE_SHARED ? 0 : read_vm(job, addr, buf, size);
 
 	while (done < size) {
-		ssize_t got = pread(ls->mem, buf + done, size - done, (off_t)(addr + done));
+		ssize_t got = pread(job->space.mem, buf + done, size - done, (off_t)(addr + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -260,7 +261,6 @@ static bool read_gap(struct job *job, uint64_t *at, uint64_t end)
 /* Reads from *at on until the end or the first byte that cannot be had. */
 static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 {
-	const struct linux_source *ls = linux_of(job->src);
 	uint64_t page = job->src->page_size, limit = align_up(end, page);
 	struct linux_page_run runs[READ_RUNS];
 	uint64_t reached, before;
@@ -268,7 +268,7 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 
 	do {
 		before = *at;
-		if (linux_pages_find(&ls->pages, align_down(*at, page), limit,
+		if (linux_pages_find(&job->space.pages, align_down(*at, page), limit,
 			    LINUX_PAGE_PRESENT | LINUX_PAGE_SWAPPED | LINUX_PAGE_GUARD |
 				    LINUX_PAGE_SHARED,
 			    runs, READ_RUNS, &count, &reached) < 0)
@@ -289,36 +289,41 @@ static void read_pages(struct job *job, uint64_t *at, uint64_t end)
 }
 
 /*
- * Device memory is read only if someone insists, and never in one go with anything else: cuts
- * [addr, *end) where device memory begins or ends. True if it begins with device memory.
+ * Device memory is read only if someone insists, and never in one go with anything else; nor is
+ * what the twin does not have. Cuts [addr, *end) where such a region begins or ends, and returns
+ * the one that it begins with.
  */
-static bool cut_at_device(const struct ms_source *src, uint64_t addr, uint64_t *end)
+static const struct ms_region *cut_at_special(
+	const struct ms_source *src, uint64_t addr, uint64_t *end)
 {
 	const struct ms_region *region = region_find_from(&src->regions, addr);
 	const struct ms_region *list_end =
 		region ? src->regions.items.data + src->regions.items.count : NULL;
 
 	for (; region && region < list_end && region->base < *end; region++) {
-		if (!(region->flags & MS_REGION_DEVICE))
+		if (!(region->flags & (MS_REGION_DEVICE | MS_REGION_LIVE)))
 			continue;
 		if (region->base > addr) {
 			*end = region->base;
-			return false;
+			return NULL;
 		}
 		*end = min_u64(*end, region->base + region->size);
-		return true;
+		return region;
 	}
-	return false;
+	return NULL;
 }
 
 int linux_read(struct ms_source *src, uint64_t addr, void *buf, size_t size, size_t *ret_size)
 {
 	struct job job = {.src = src, .addr = addr, .buf = buf, .file.fd = -1};
+	const struct ms_region *special;
 	uint64_t at = addr, end;
 
 	if (!add_u64(addr, size, &end))
 		end = UINT64_MAX;
-	if (cut_at_device(src, addr, &end) || linux_of(src)->pages.fd < 0)
+	special = cut_at_special(src, addr, &end);
+	job.space = linux_space_of(src, special);
+	if ((special && (special->flags & MS_REGION_DEVICE)) || job.space.pages.fd < 0)
 		at += read_memory(&job, addr, end, 0);
 	else
 		read_pages(&job, &at, end);

@@ -62,12 +62,76 @@ static int load(int fd, struct region_list *out)
 	return r < 0 || !text.size ? r : linux_maps_parse(text.data, text.size, out);
 }
 
+/* Appends a region of another list, with its own copy of the name. */
+static int region_append(struct region_list *out, const struct ms_region *region)
+{
+	struct ms_region copy = *region;
+
+	copy.path = arena_string(&out->strings, region->path);
+	return copy.path && vec_push(&out->items, copy) ? 0 : err_nomem();
+}
+
+static bool regions_meet(const struct ms_region *a, const struct ms_region *b)
+{
+	return a->base < b->base + b->size && b->base < a->base + a->size;
+}
+
+static int region_order(const void *a, const void *b)
+{
+	const struct ms_region *x = a, *y = b;
+
+	return (x->base > y->base) - (x->base < y->base);
+}
+
+/*
+ * A fork leaves out what the target asked it to (MADV_DONTFORK), or gives the child empty pages
+ * (MADV_WIPEONFORK): such regions are the target's own, as they are by now.
+ */
+static int add_left_out(const struct linux_space *original, struct region_list *out)
+{
+	AUTO_CLOSE int fd = openat(original->space, "smaps", O_RDONLY | O_CLOEXEC);
+	CLEANUP(region_list_done) struct region_list all = {0};
+	size_t twins = out->items.count;
+	int r = fd < 0 ? 0 : load(fd, &all);
+
+	for (size_t i = 0; i < all.items.count && r == 0; i++) {
+		const struct ms_region *region = &all.items.data[i];
+		bool met = false;
+
+		if (!(region->flags & MS_REGION_LIVE))
+			continue;
+		for (size_t k = 0; k < twins; k++)
+			if (regions_meet(&out->items.data[k], region)) {
+				out->items.data[k].flags |= MS_REGION_LIVE;
+				out->items.data[k].resident = region->resident;
+				met = true;
+			}
+		if (!met)
+			r = region_append(out, region);
+	}
+	if (out->items.count)
+		qsort(out->items.data, out->items.count, sizeof(*out->items.data), region_order);
+	return r;
+}
+
 static int load_smaps(struct ms_source *src, struct region_list *out)
 {
 	AUTO_CLOSE int fd = openat(linux_of(src)->space, "smaps", O_RDONLY | O_CLOEXEC);
 
 	/* Without smaps (CONFIG_PROC_PAGE_MONITOR) maps has to do. */
 	return load(fd < 0 ? linux_of(src)->maps : fd, out);
+}
+
+static int load_map(struct ms_source *src, bool smaps, struct region_list *out)
+{
+	const struct linux_source *ls = linux_of(src);
+	int r = smaps ? load_smaps(src, out) : load(ls->maps, out);
+
+	if (r == 0 && ls->original)
+		return add_left_out(ls->original, out);
+	for (size_t i = 0; i < out->items.count; i++)
+		out->items.data[i].flags &= ~(unsigned)MS_REGION_LIVE;
+	return r;
 }
 
 /* The region's name without any escapes, as the kernel tells it to those who ask; else as it is. */
@@ -230,15 +294,17 @@ static void count_resident(const struct linux_source *ls, struct region_list *ou
 	at = region->base;
 	limit = end[-1].base + end[-1].size;
 	for (struct ms_region *each = region; each < end; each++)
-		each->resident = 0;
+		each->resident = each->flags & MS_REGION_LIVE ? each->resident : 0;
 	while (at < limit && linux_pages_find(&ls->pages, at, limit, LINUX_PAGE_PRESENT, runs,
 				     SCAN_RUNS, &count, &at) == 0)
 		for (size_t i = 0; i < count; i++) {
 			while (region < end && region->base + region->size <= runs[i].base)
 				region++;
 			for (struct ms_region *r = region; r < end && r->base < runs[i].end; r++)
-				r->resident += min_u64(r->base + r->size, runs[i].end) -
-					       max_u64(r->base, runs[i].base);
+				r->resident += r->flags & MS_REGION_LIVE
+						       ? 0
+						       : min_u64(r->base + r->size, runs[i].end) -
+								 max_u64(r->base, runs[i].base);
 		}
 	for (; at < limit && region < end; region++)
 		region->resident = UINT64_MAX;
@@ -259,12 +325,12 @@ int linux_regions(struct ms_source *src, struct region_list *out)
 {
 	struct linux_source *ls = linux_of(src);
 	bool strange = false;
-	int r = ls->smaps_always ? load_smaps(src, out) : load(ls->maps, out);
+	int r = load_map(src, ls->smaps_always, out);
 
 	if (r == 0)
 		r = mark(src, out, &strange);
 	if (r == 0 && strange && !ls->smaps_always) {
-		r = load_smaps(src, out);
+		r = load_map(src, true, out);
 		if (r == 0)
 			r = mark(src, out, &strange);
 	}

@@ -76,6 +76,18 @@ extra_notes() {
 	awk '$1 == "MEMSIFT" && /NT_PRSTATUS/' notes | wc -l
 }
 
+# A fork leaves some memory out: that is read of the target itself, as it is by then.
+test_memory_that_is_not_forked() {
+	puppet plain unforked
+	run dump $pid --pause fork -o core
+	check_status 0
+	run search ./core -t "puppet-unforked-needle puppet-unf" --max-hits 1000 -f ndjson --context 0
+	check grep -q "\"address\":\"$at_unforked\"" out
+	check grep -q "\"address\":\"$at_wiped\"" out
+	check_is "$(record coverage unreadable)" 0
+	[ -d /proc/$pid ] || fail "the target is gone"
+}
+
 test_gdb_reads_planted_memory() {
 	need gdb
 	puppet plain guard holes untouched adjacent

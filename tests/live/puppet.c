@@ -36,6 +36,8 @@
  *   device     a page of a device, which must not be read
  *   perf       2 pages shared with the kernel (perf_event_open), no file of any file system
  *   fuse       4 pages of a file on a file system of FUSE that never answers a read (needs root)
+ *   unforked   2 pages that a fork leaves out (MADV_DONTFORK), `unforked`, and 2 that it empties
+ *              (MADV_WIPEONFORK), `wiped`, all full of "puppet-unforked-needle "
  *   churn      a thread that maps and unmaps memory as fast as it can
  *   leader     the first thread ends; another one goes on
  */
@@ -115,6 +117,18 @@ static void fill(char *memory, size_t size, const char *text)
 {
 	for (size_t i = 0; i < size; i++)
 		memory[i] = text[i % strlen(text)];
+}
+
+static void unforked(void)
+{
+	char *left = map_alone(2 * PAGE), *wiped = map_alone(2 * PAGE);
+
+	fill(left, 2 * PAGE, "puppet-unforked-needle ");
+	fill(wiped, 2 * PAGE, "puppet-unforked-needle ");
+	need(madvise(left, 2 * PAGE, MADV_DONTFORK) == 0, "MADV_DONTFORK");
+	need(madvise(wiped, 2 * PAGE, MADV_WIPEONFORK) == 0, "MADV_WIPEONFORK");
+	say("unforked", left);
+	say("wiped", wiped);
 }
 
 static void plain(void)
@@ -609,6 +623,7 @@ static const struct {
 	{"device", device},
 	{"perf", perf},
 	{"fuse", fuse},
+	{"unforked", unforked},
 	{"churn", churn},
 	{"leader", leader},
 };

@@ -107,8 +107,11 @@ static void test_smaps(void)
 		       "VmFlags: rd wr mr mw me pf io dc de dd sd \n"
 		       "5000-6000 rw-s 00000000 00:05 3 /dev/other\n"
 		       "Rss:                   9999999 kB\n"
-		       "VmFlags: rd io"));
-	check_u64(list.items.count, 3);
+		       "VmFlags: rd io\n"
+		       "7000-8000 rw-p 00000000 00:00 0\n"
+		       "VmFlags: rd wr mr mw me ac sd wf \n"));
+	check_u64(list.items.count, 4);
+	check_u64(list.items.data[3].flags & MS_REGION_LIVE, MS_REGION_LIVE);
 	check_u64(list.items.data[0].resident, 4096);
 	check_u64(list.items.data[0].flags, 0);
 	check_u64(list.items.data[1].resident, 0);

@@ -188,8 +188,12 @@ int output_open(struct output *output, const struct options *options);
 /* Writes bytes as they are, between records. */
 int output_bytes(struct output *output, const void *data, size_t size);
 
-int output_record(struct output *output, const struct ms_schema *schema,
-	const struct ms_value *values);
+/* Hands the record of type "meta" to a sink: the facts of the run. ended: 0 while it goes on. */
+int meta_put(
+	const struct ms_sink *sink, const struct options *options, int64_t started, int64_t ended);
+
+int output_record(
+	struct output *output, const struct ms_schema *schema, const struct ms_value *values);
 int output_error(struct output *output, uint32_t pid, const char *what, const char *why);
 
 /* Writes the summary record, gives the file its name, and returns the exit status. */
@@ -216,7 +220,8 @@ bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns);
 void progress_clear(void);
 
 /* What a total of the library means for the summary. */
-void summary_add(struct summary *summary, const struct options *options, const struct ms_total *total);
+void summary_add(
+	struct summary *summary, const struct options *options, const struct ms_total *total);
 
 /* Runs an engine over all targets and writes what it finds; frees the engine. */
 int search_run(struct options *options, ms_engine *engine);
@@ -233,7 +238,7 @@ struct searcher {
 	/* All targets are done; may be NULL. */
 	void (*finish)(void *ctx, struct output *output, const ms_engine *engine);
 	void *ctx;
-	bool partial; /* something was left out before the search began */
+	bool partial;	       /* something was left out before the search began */
 	struct output *output; /* set by search_run_with() */
 };
 

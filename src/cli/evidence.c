@@ -317,11 +317,6 @@ const char *evidence_folder(const struct evidence *evidence)
 	return evidence->folder;
 }
 
-static struct ms_value time_value(int64_t time)
-{
-	return (struct ms_value){.present = time != 0, .v.i = time};
-}
-
 static int put(struct ms_sink *sink, const struct ms_schema *schema, const struct ms_value *values)
 {
 	struct ms_record record = {schema, values};
@@ -332,36 +327,7 @@ static int put(struct ms_sink *sink, const struct ms_schema *schema, const struc
 /* The facts of the run; the same record opens the manifest and the summary's end. */
 static int put_run(const struct evidence *evidence, struct ms_sink *sink)
 {
-	static const struct ms_column word_columns[] = {{"", MS_TYPE_TEXT}};
-	static const struct ms_schema word = {"argument", 1, word_columns};
-	static const struct ms_column columns[] = {{"schema", MS_TYPE_TEXT},
-		{"version", MS_TYPE_TEXT}, {"command", MS_TYPE_TEXT}, {"arguments", MS_TYPE_LIST},
-		{"host", MS_TYPE_TEXT}, {"user", MS_TYPE_TEXT}, {"started", MS_TYPE_TIME},
-		{"ended", MS_TYPE_TIME}};
-	static const struct ms_schema meta = {"meta", 8, columns};
-	size_t count = (size_t)evidence->options->argc - 1;
-	struct ms_value *words = calloc(count + 1, sizeof(*words));
-	struct ms_record *records = calloc(count + 1, sizeof(*records));
-	char host[256], user[256];
-	int r = -1;
-
-	ms_machine_name(host, sizeof(host));
-	ms_user_name(user, sizeof(user));
-	for (size_t i = 0; words && records && i < count; i++) {
-		words[i] = text_value(evidence->options->argv[i + 1]);
-		records[i] = (struct ms_record){&word, &words[i]};
-	}
-	if (words && records) {
-		const struct ms_value values[] = {text_value("memsift/1"), text_value(ms_version()),
-			text_value(evidence->options->command),
-			{.present = true, .v.items = records, .size = count}, text_value(host),
-			text_value(user), time_value(evidence->started), time_value(time_now())};
-
-		r = put(sink, &meta, values);
-	}
-	free(words);
-	free(records);
-	return r;
+	return meta_put(sink, evidence->options, evidence->started, time_now());
 }
 
 static int put_summary(struct ms_sink *sink, const struct summary *summary)

@@ -59,8 +59,7 @@ static bool want_colour(const struct options *options)
 
 struct ms_value text_value(const char *text)
 {
-	return (struct ms_value){
-		.present = text, .v.data = text, .size = text ? strlen(text) : 0};
+	return (struct ms_value){.present = text, .v.data = text, .size = text ? strlen(text) : 0};
 }
 
 struct ms_value number_value(uint64_t number)
@@ -88,15 +87,16 @@ static int take_record(void *ctx, const struct ms_record *record)
 	return sink.record(sink.ctx, record);
 }
 
-static int write_meta(struct output *output, const struct options *options)
+int meta_put(
+	const struct ms_sink *sink, const struct options *options, int64_t started, int64_t ended)
 {
 	static const struct ms_column word_columns[] = {{"", MS_TYPE_TEXT}};
 	static const struct ms_schema word = {"argument", 1, word_columns};
 	static const struct ms_column columns[] = {{"schema", MS_TYPE_TEXT},
 		{"version", MS_TYPE_TEXT}, {"command", MS_TYPE_TEXT}, {"arguments", MS_TYPE_LIST},
 		{"host", MS_TYPE_TEXT}, {"user", MS_TYPE_TEXT}, {"started", MS_TYPE_TIME},
-		{"backend", MS_TYPE_TEXT}, {"backend_why", MS_TYPE_TEXT}};
-	static const struct ms_schema meta = {"meta", 9, columns};
+		{"backend", MS_TYPE_TEXT}, {"backend_why", MS_TYPE_TEXT}, {"ended", MS_TYPE_TIME}};
+	static const struct ms_schema running = {"meta", 9, columns}, over = {"meta", 10, columns};
 	size_t count = (size_t)options->argc - 1;
 	struct ms_value *words = calloc(count + 1, sizeof(*words));
 	struct ms_record *records = calloc(count + 1, sizeof(*records));
@@ -113,14 +113,16 @@ static int write_meta(struct output *output, const struct options *options)
 		const struct ms_value values[] = {text_value("memsift/1"), text_value(ms_version()),
 			text_value(options->command),
 			{.present = true, .v.items = records, .size = count}, text_value(host),
-			text_value(user), {.present = true, .v.i = output->started},
-			text_value(options->backend), text_value(options->why)};
+			text_value(user), {.present = true, .v.i = started},
+			text_value(options->backend), text_value(options->why),
+			{.present = true, .v.i = ended}};
+		struct ms_record record = {ended ? &over : &running, values};
 
-		r = output_record(output, &meta, values);
+		r = sink->record(sink->ctx, &record);
 	}
 	free(words);
 	free(records);
-	return r < 0 ? -1 : 0;
+	return r == 0 ? 0 : -1;
 }
 
 int output_open(struct output *output, const struct options *options)
@@ -131,11 +133,13 @@ int output_open(struct output *output, const struct options *options)
 		      strcmp(options->command, "collect") == 0;
 	int r;
 
-	*output = (struct output){.started = time_now(), .started_ns = clock_now_ns(),
+	*output = (struct output){.started = time_now(),
+		.started_ns = clock_now_ns(),
 		.text = strcmp(format, "text") == 0};
 	/* dump, snapshot and collect say with -o where the files go. */
 	if (options->output && !folder) {
-		r = ms_file_create(options->output, options->force ? MS_FILE_FORCE : 0, &output->file);
+		r = ms_file_create(
+			options->output, options->force ? MS_FILE_FORCE : 0, &output->file);
 		if (r < 0) {
 			complain("%s", ms_error());
 			return STATUS_OUTPUT;
@@ -148,7 +152,7 @@ int output_open(struct output *output, const struct options *options)
 	}
 	ms_exporter_colour(output->exporter, want_colour(options));
 	output->sink = (struct ms_sink){take_record, output};
-	write_meta(output, options);
+	meta_put(&output->sink, options, output->started, 0);
 	return STATUS_DONE;
 }
 
@@ -160,8 +164,8 @@ int output_bytes(struct output *output, const void *data, size_t size)
 	return write_out(output, data, size);
 }
 
-int output_record(struct output *output, const struct ms_schema *schema,
-	const struct ms_value *values)
+int output_record(
+	struct output *output, const struct ms_schema *schema, const struct ms_value *values)
 {
 	struct ms_record record = {schema, values};
 
@@ -190,8 +194,7 @@ static void write_summary(struct output *output, const struct summary *summary, 
 	hits.present = summary->searched;
 	const struct ms_value values[] = {number_value(summary->targets), hits,
 		number_value(summary->findings), number_value(summary->bytes_read),
-		{.present = true,
-			.v.f = (double)(clock_now_ns() - output->started_ns) / 1e9},
+		{.present = true, .v.f = (double)(clock_now_ns() - output->started_ns) / 1e9},
 		text_value(status)};
 
 	output_record(output, &schema, values);
@@ -213,9 +216,9 @@ static int final_status(const struct options *options, const struct summary *sum
 int output_close(struct output *output, const struct options *options, struct summary *summary)
 {
 	int status = final_status(options, summary);
-	const char *word = status == STATUS_INTERRUPTED		       ? "interrupted"
+	const char *word = status == STATUS_INTERRUPTED		      ? "interrupted"
 			   : summary->partial || summary->status != 0 ? "partial"
-								       : "complete";
+								      : "complete";
 
 	progress_clear();
 	if (!output->failed)

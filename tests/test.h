@@ -2,8 +2,8 @@
 /*
  * A test program is a table of named functions and one line, `TEST_MAIN(tests)`. A failing check
  * says where and ends its test; the program ends with the number of tests that failed. skip()
- * ends a test that cannot run here. The last line on stdout counts what happened; tests/run adds
- * those lines up.
+ * ends a test that cannot run here. The last line on stdout counts what happened; ./test adds those
+ * lines up.
  */
 #ifndef MS_TESTS_TEST_H
 #define MS_TESTS_TEST_H
@@ -24,7 +24,8 @@ struct test {
 static jmp_buf test_end;
 static const char *test_name;
 
-static inline _Noreturn void test_leave(int how, const char *file, int line, const char *format, ...)
+static inline _Noreturn void test_leave(
+	int how, const char *file, int line, const char *format, ...)
 {
 	va_list args;
 
@@ -53,8 +54,9 @@ static inline _Noreturn void test_leave(int how, const char *file, int line, con
 	do {                                                                                       \
 		unsigned long long a_ = (actual), e_ = (expected);                                 \
 		if (a_ != e_)                                                                      \
-			test_leave(1, __FILE__, __LINE__, "%s is %llu (0x%llx), not %llu (0x%llx)", \
-				#actual, a_, a_, e_, e_);                                          \
+			test_leave(1, __FILE__, __LINE__,                                          \
+				"%s is %llu (0x%llx), not %llu (0x%llx)", #actual, a_, a_, e_,     \
+				e_);                                                               \
 	} while (0)
 
 #define check_text(actual, expected)                                                               \

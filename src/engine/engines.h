@@ -6,8 +6,8 @@
  *  1. Write src/engine/NAME.c with a `const struct ms_engine_ops NAME_engine`; core/engine.h is
  *     the contract, bytes.c an example.
  *  2. Add it to the list below and its file to meson.build.
- *  3. Document its arguments at ms_engine_new() in memsift.h.
- *  4. Add a seed table and a naive oracle to tests/prop/chunking.c.
+ *  3. Name its arguments at ms_engine_new() in memsift.h, and document them in docs/engines.md.
+ *  4. Write tests/prop/NAME.c with a seed table and a naive oracle, as tests/prop/bytes.c has.
  */
 #ifndef MS_ENGINE_ENGINES_H
 #define MS_ENGINE_ENGINES_H

@@ -3,7 +3,7 @@
  * Output files that appear whole or not at all. The folder is opened once and everything happens
  * relative to it, so that nobody can swap it for another one under way; the temporary file has a
  * name nobody can guess and is created anew, never opened. As soon as anything fails the
- * temporary file is removed, so "nothing was left behind" is true when it is said.
+ * temporary file is removed, so "nothing of it was left behind" is true when it is said.
  */
 #include "export/file.h"
 
@@ -53,13 +53,14 @@ static int fail_errno(ms_file *file, const char *what)
 	remove_temporary(file);
 	atomic_store(&file->status, status);
 	if (errnum == ENOSPC)
-		return err_set(status, "%s: no space left on the device; nothing was left behind",
+		return err_set(status,
+			"%s: no space left on the device; nothing of it was left behind",
 			file->path);
 	if (errnum == EDQUOT)
-		return err_set(status, "%s: the disk quota is used up; nothing was left behind",
-			file->path);
+		return err_set(status,
+			"%s: the disk quota is used up; nothing of it was left behind", file->path);
 	return err_errno(
-		status, errnum, "%s: cannot %s (nothing was left behind)", file->path, what);
+		status, errnum, "%s: cannot %s (nothing of it was left behind)", file->path, what);
 }
 
 static int fail_set(ms_file *file, int status)
@@ -74,7 +75,8 @@ static int failed_before(ms_file *file)
 	int status = atomic_load(&file->status);
 
 	if (status < 0)
-		err_set(status, "%s could not be written%s (nothing was left behind)", file->path,
+		err_set(status, "%s could not be written%s (nothing of it was left behind)",
+			file->path,
 			status == MS_ERR_SPACE
 				? ": no space left on the device, or a limit on sizes"
 				: "");

@@ -287,7 +287,7 @@ static void full_disk(void)
 		r = ms_file_write(file, block, sizeof(block));
 	check_u64(r, MS_ERR_SPACE);
 	check(writes > 4);
-	check_text(ms_error(), "out: no space left on the device; nothing was left behind");
+	check_text(ms_error(), "out: no space left on the device; nothing of it was left behind");
 	check_u64(empty_folder(), 0);
 	check_u64(ms_file_write(file, "x", 1), MS_ERR_SPACE);
 	check_u64(ms_file_commit(file), MS_ERR_SPACE);

@@ -29,7 +29,7 @@ enum wish { WISH_NONE, WISH_WRITE, WISH_DROP, WISH_UNMAP, WISH_REPLACE, WISH_FIL
 
 struct desk {
 	atomic_int wish;
-	uint64_t offset, size; /* of WISH_WRITE */
+	uint64_t offset, size; /* of what to write, drop, map... */
 	uint8_t value;
 };
 
@@ -122,9 +122,9 @@ static void fulfil(struct desk *desk, uint8_t *memory)
 		munmap(memory + desk->offset, desk->size);
 		break;
 	case WISH_REPLACE:
-		mmap(memory, PAGES * PAGE, PROT_READ | PROT_WRITE,
+		mmap(memory + desk->offset, desk->size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		memset(memory, 0x77, PAGE);
+		memset(memory + desk->offset, 0x77, PAGE);
 		break;
 	case WISH_FILTER:
 		filter_nothing();
@@ -342,7 +342,7 @@ static void examine_changes_of_the_map(struct child *child, const struct kind *k
 	check_bytes(mapping, 3 * PAGE, PAGE, 0x11);
 	check_bytes(mapping, 4 * PAGE, 2 * PAGE, 0);
 	check_bytes(mapping, 6 * PAGE, PAGE, 0x11);
-	wish(child, WISH_REPLACE, 0, 0, 0);
+	wish(child, WISH_REPLACE, 0, PAGES * PAGE, 0);
 	usleep(LOOK_US);
 	check_ok(ms_mapping_refresh(mapping, NULL));
 	check_bytes(mapping, 0, PAGE, 0x77);
@@ -727,7 +727,7 @@ static void gaps_are_kept(void)
 	}
 	check(ms_mapping_kind(mapping) == MS_MAPPING_TRACKED);
 	/* Other memory: what was told of the old says nothing, so that all is read once. */
-	wish(&child, WISH_REPLACE, 0, 0, 0);
+	wish(&child, WISH_REPLACE, 0, PAGES * PAGE, 0);
 	check_refresh(mapping, 1);
 	check(ms_mapping_kind(mapping) == MS_MAPPING_TRACKED);
 	check_gap(mapping, 0, 0);
@@ -740,11 +740,74 @@ static void gaps_are_kept(void)
 	/* The same text in the memory map, again and again. */
 	for (int i = 0; i < 5; i++) {
 		wish(&child, WISH_WRITE, 0, 3 * PAGE, 0x79);
-		wish(&child, WISH_REPLACE, 0, 0, 0);
+		wish(&child, WISH_REPLACE, 0, PAGES * PAGE, 0);
 		check_refresh(mapping, 1);
 		check_bytes(mapping, 0, PAGE, 0x77);
 		check_bytes(mapping, PAGE, 2 * PAGE, 0);
 	}
+	view_free(&child, mapping);
+	child_stop(&child);
+}
+
+/* Where part of it is mapped anew, what was told of the rest is not lost. */
+static void partly_mapped_anew(void)
+{
+	struct child child;
+	ms_mapping *mapping;
+
+	child_start(&child, &kinds[TRACKED]);
+	mapping = view_new(&child, &kinds[TRACKED], address(&child), PAGES * PAGE);
+	for (int i = 0; i < 3; i++) {
+		wish(&child, WISH_WRITE, 3 * PAGE, 10, 0x41 + i);
+		wish(&child, WISH_WRITE, 15 * PAGE, 10, 0x51 + i);
+		wish(&child, WISH_REPLACE, (5 + i) * PAGE, 2 * PAGE, 0);
+		check_ok(ms_mapping_refresh(mapping, NULL));
+		check(ms_mapping_kind(mapping) == MS_MAPPING_TRACKED);
+		check_bytes(mapping, 3 * PAGE, 10, (uint8_t)(0x41 + i));
+		check_bytes(mapping, 15 * PAGE, 10, (uint8_t)(0x51 + i));
+		check_bytes(mapping, (5 + i) * PAGE, PAGE, 0x77);
+		check_bytes(mapping, (6 + i) * PAGE, PAGE, 0);
+	}
+	view_free(&child, mapping);
+	child_stop(&child);
+}
+
+/* Says that pages are swapped out; a machine of which tests may swap pages out is rare. */
+static int all_swapped(struct ms_source *src, const struct ms_region *region, uint64_t base,
+	uint64_t size, struct run *runs, size_t room, size_t *ret_count)
+{
+	(void)src;
+	(void)region;
+	*ret_count = room ? 1 : 0;
+	if (room)
+		runs[0] = (struct run){base, size, MS_STATE_SWAPPED};
+	return 0;
+}
+
+/* To come in is no write, so nobody tells it. */
+static void swapped_pages_come_in(void)
+{
+	const struct ms_source_ops *ops;
+	struct ms_source_ops swapped;
+	struct child child;
+	ms_mapping *mapping;
+
+	child_start(&child, &kinds[TRACKED]);
+	count_reads(child.source);
+	mapping = view_new(&child, &kinds[TRACKED], address(&child), 8 * PAGE);
+	ops = child.source->ops;
+	swapped = *ops;
+	swapped.resident = all_swapped;
+	child.source->ops = &swapped;
+	check_refresh(mapping, 0);
+	check_gap(mapping, address(&child), 8 * PAGE);
+	check_bytes(mapping, 0, PAGE, 0);
+	child.source->ops = ops;
+	check_refresh(mapping, 8);
+	check_gap(mapping, 0, 0);
+	check_bytes(mapping, 0, PAGE, 0x11);
+	check_bytes(mapping, 7 * PAGE, PAGE, 0x11);
+	check_refresh(mapping, 0);
 	view_free(&child, mapping);
 	child_stop(&child);
 }
@@ -771,7 +834,7 @@ static void many_changes_at_random(void)
 			pages = 1 + (random >> 24) % 3;
 			pages = page + pages > PAGES ? 1 : pages;
 			if ((random >> 8) % 16 == 0)
-				wish(&child, WISH_REPLACE, 0, 0, 0);
+				wish(&child, WISH_REPLACE, page * PAGE, pages * PAGE, 0);
 			else if ((random >> 8) % 4 == 0)
 				wish(&child, WISH_DROP, page * PAGE, pages * PAGE, 0);
 			else
@@ -899,6 +962,8 @@ static const struct test tests[] = {
 	{"snapshots are shown as they are", snapshots_are_shown_as_they_are},
 	{"as many pages as were written", as_many_pages_as_were_written},
 	{"gaps are kept", gaps_are_kept},
+	{"partly mapped anew", partly_mapped_anew},
+	{"swapped pages come in", swapped_pages_come_in},
 	{"many changes at random", many_changes_at_random},
 	{"one owner", one_owner},
 	{"cannot be tracked", cannot_be_tracked},

@@ -276,6 +276,41 @@ static void bench_refresh(struct target *target, size_t size, uint64_t every, co
 	munmap(buffer, size);
 }
 
+/* What the target writes to is tracked, so a refresh reads that alone. */
+static void bench_tracked(struct target *target, uint64_t every, const char *what)
+{
+	const struct ms_mapper_options options = {.size = sizeof(options), .track = true};
+	uint8_t *buffer = pages(target->size, MAP_PRIVATE);
+	double ours = 1e9, theirs = 1e9;
+	uint64_t read = 0, wanted = every ? (target->size / PAGE + every - 1) / every * PAGE : 0;
+	ms_mapping *mapping;
+	ms_mapper *mapper;
+
+	must(ms_mapper_new(target->source, &options, &mapper));
+	must(ms_mapper_add(mapper, (uintptr_t)target->memory, target->size, NULL));
+	mapping = ms_mapper_get(mapper, 0);
+	if (ms_mapping_kind(mapping) != MS_MAPPING_TRACKED)
+		errx(1, "not tracked: %s", ms_mapping_why(mapping));
+	read_all(target, target->memory, buffer, target->size);
+	for (int round = 0; round < ROUNDS; round++) {
+		double start, middle, end;
+
+		target_order(target, every);
+		start = now();
+		must(ms_mapper_refresh(mapper, &read));
+		middle = now();
+		read_all(target, target->memory, buffer, target->size);
+		end = now();
+		if (memcmp(buffer, ms_mapping_data(mapping), target->size) != 0 || read != wanted)
+			errx(1, "the mirror is not what was read");
+		ours = middle - start < ours ? middle - start : ours;
+		theirs = end - middle < theirs ? end - middle : theirs;
+	}
+	report("refresh a tracked mirror", target->size, what, ours, "process_vm_readv", theirs);
+	ms_mapper_free(mapper);
+	munmap(buffer, target->size);
+}
+
 static uint64_t sum(const uint8_t *data, size_t size)
 {
 	uint64_t total = 0, word;
@@ -334,6 +369,9 @@ int main(int argc, char **argv)
 	for (size_t each = 1 << 10; each <= size; each <<= 5)
 		for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++)
 			bench_refresh(&target, each, changes[i].every, changes[i].what);
+	bench_tracked(&target, 0, ", nothing changed");
+	/* Rounded up, or it would be 101 pages. */
+	bench_tracked(&target, size / PAGE / 100 + 1, ", 100 pages changed");
 	for (size_t each = 1 << 10; each <= target.shared_size; each <<= 5)
 		bench_shared(&target, each);
 	bench_diff(&target, 100, ", 1 % of pages changed");

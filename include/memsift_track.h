@@ -79,7 +79,11 @@ MS_API extern const struct ms_schema ms_schema_value;
  */
 typedef struct ms_mapping ms_mapping;
 
-enum ms_mapping_kind { MS_MAPPING_MIRROR, MS_MAPPING_SHARED };
+enum ms_mapping_kind {
+	MS_MAPPING_MIRROR,  /* a refresh reads all of it */
+	MS_MAPPING_SHARED,  /* needs none */
+	MS_MAPPING_TRACKED, /* a mirror: a refresh reads the pages that were written */
+};
 
 /*
  * Maps [base, base + size), which may begin and end at any byte and need not be mapped
@@ -92,8 +96,11 @@ MS_API void ms_mapping_free(ms_mapping *mapping);
 MS_API uint64_t ms_mapping_base(const ms_mapping *mapping);
 MS_API size_t ms_mapping_size(const ms_mapping *mapping);
 
-/* A refresh may turn a shared view into a mirror. */
+/* A refresh may turn a shared view into a mirror, and a mirror of one kind into the other. */
 MS_API enum ms_mapping_kind ms_mapping_kind(const ms_mapping *mapping);
+
+/* Why a mirror of a mapper that tracks is not tracked, until a refresh; else NULL. */
+MS_API const char *ms_mapping_why(const ms_mapping *mapping);
 
 /*
  * The bytes, at the same place for the mapping's life; what could not be read is zeros, and so is
@@ -112,8 +119,9 @@ MS_API int ms_mapping_read(
 /*
  * Brings a mirror up to date, and makes one of a shared view whose file has become too short, or
  * in place of which the target has mapped something else. That is looked for 50 times a second at
- * most, and asks for the source's list of regions anew. *ret_read (may be NULL) is how many bytes were read. Fails with MS_ERR_GONE when the
- * target is no more; the bytes are then those of the last refresh.
+ * most, or if tracked each time, and asks for the source's list of regions anew. *ret_read (may be
+ * NULL) is how many bytes were read. Fails with MS_ERR_GONE when the target is no more; the bytes
+ * are then those of the last refresh.
  */
 MS_API int ms_mapping_refresh(ms_mapping *mapping, uint64_t *ret_read);
 
@@ -124,7 +132,22 @@ MS_API void ms_mapping_gaps(
 /* Many mappings of one source, by index. Indices stay as they are; removed ones are not used again. */
 typedef struct ms_mapper ms_mapper;
 
-MS_API int ms_mapper_new(ms_source *source, ms_mapper **ret_mapper);
+/*
+ * With `track` the kernel tells which pages of mirrors the target writes, and a refresh reads
+ * those alone; for that the target is stopped once, for less than a millisecond as a rule. Each
+ * mapping then tells by its kind whether it is tracked, and why not. Only private memory without a
+ * file is, throughout; a page is tracked for the first mapping that has it; and a source tracks for
+ * one mapper or detector at a time, for whichever came first. What a device writes into memory that
+ * was pinned before (O_DIRECT, RDMA) is not told.
+ */
+struct ms_mapper_options {
+	size_t size; /* sizeof(struct ms_mapper_options) */
+	bool track;
+};
+
+/* Options NULL: as if all were zero. */
+MS_API int ms_mapper_new(
+	ms_source *source, const struct ms_mapper_options *options, ms_mapper **ret_mapper);
 MS_API void ms_mapper_free(ms_mapper *mapper);
 
 MS_API int ms_mapper_add(ms_mapper *mapper, uint64_t base, size_t size, size_t *ret_index);
@@ -250,7 +273,10 @@ struct ms_round {
 	uint64_t bytes_read;
 };
 
-/* The source is borrowed for the detector's life. A source has one detector at a time. */
+/*
+ * The source is borrowed for the detector's life. It tracks for one detector or mapper at a time:
+ * with MS_METHOD_DIRTY a second one fails with MS_ERR_ARGUMENT, with MS_METHOD_AUTO it compares.
+ */
 MS_API int ms_detector_new(ms_source *source, const struct ms_detector_options *options,
 	ms_detector **ret_detector);
 MS_API void ms_detector_free(ms_detector *detector);

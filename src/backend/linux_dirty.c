@@ -50,8 +50,12 @@ static int begin(struct ms_source *src, struct dirty_request *request)
 	AUTO_CLOSE int fd = -1;
 	int r;
 
+	/* What is told is told once: two would take each other's answers. */
 	if (ls->uffd >= 0)
-		return 0;
+		return err_set(MS_ERR_ARGUMENT,
+			"pid %u: this source tracks writes for another detector or mapper already, "
+			"which must be freed first",
+			src->process.pid);
 	if (ls->pages.fd < 0 || !ls->pages.scan)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"this kernel does not tell which pages were written (Linux 6.7 does)");

@@ -68,7 +68,11 @@ struct source_map {
 };
 
 enum dirty_what {
-	DIRTY_BEGIN, /* see whether writes can be told at all */
+	/*
+	 * See whether writes can be told at all. Whoever began is the only one to ask until its
+	 * DIRTY_END; to others it fails with MS_ERR_ARGUMENT.
+	 */
+	DIRTY_BEGIN,
 	DIRTY_WATCH, /* watch [base, end); may be asked for what is watched already */
 	/*
 	 * Which pages of [base, end) were written since they were last told; those that never were

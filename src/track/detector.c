@@ -31,6 +31,7 @@ struct area {
 	uint64_t base, end;
 	bool dirty; /* the kernel tells what is written */
 	bool fresh; /* not in the picture yet: goes in without a word */
+	bool lost;  /* what was told in this round is not enough */
 	bool plain; /* what was never touched reads as zeros */
 };
 
@@ -529,19 +530,20 @@ static int look_at_map(struct ms_detector *det, bool *ret_changed)
 
 /* ---- Rounds ----------------------------------------------------------------------------- */
 
-/* Other memory may be in its place: then watches that, and looks at all of it once. */
+/*
+ * Other memory may have come into its place since the map was looked at. What the kernel told of
+ * the rest of it is lost then, so the area is watched anew, and compared once.
+ */
 static int scan_round(struct ms_detector *det, struct area *area)
 {
 	int r = scan_area(det, area, true);
 
-	if (r != MS_ERR_NOT_FOUND)
+	area->lost = r == MS_ERR_NOT_FOUND;
+	if (!area->lost)
 		return r;
 	watch(det, area);
-	if (area->dirty)
-		r = scan_area(det, area, true);
-	else
-		r = 0;
-	return r == 0 && area->dirty ? walk_area(det, area, false) : r == MS_ERR_NOT_FOUND ? 0 : r;
+	r = area->dirty ? scan_area(det, area, false) : 0;
+	return r == MS_ERR_NOT_FOUND ? 0 : r;
 }
 
 static int by_address(const void *a, const void *b)
@@ -595,7 +597,7 @@ static int run_areas(struct ms_detector *det)
 	for (size_t i = 0; i < det->areas.count && r == 0; i++) {
 		struct area *area = &det->areas.data[i];
 
-		if (!area->dirty || area->fresh)
+		if (!area->dirty || area->fresh || area->lost)
 			r = walk_area(det, area, true);
 		else
 			r = look_at_suspects(det, area, suspects, count, &next);

@@ -1,22 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "memsift_track.h"
-
 #include "base/err.h"
 #include "core/filter.h"
-#include "core/host.h"
+#include "track/mapping.h"
 
 struct ms_mapper {
 	ms_source *src;
 	VEC(ms_mapping *) items;
+	bool track; /* wanted; whether it can be is for the tracker to say */
+	struct tracker tracker;
 };
 
-int ms_mapper_new(ms_source *source, ms_mapper **ret_mapper)
+int ms_mapper_new(
+	ms_source *source, const struct ms_mapper_options *options, ms_mapper **ret_mapper)
 {
 	struct ms_mapper *mapper = calloc(1, sizeof(*mapper));
+	int r = 0;
 
 	if (!mapper)
 		return err_nomem();
 	mapper->src = source;
+	mapper->track = options && options->track;
+	if (mapper->track)
+		r = tracker_begin(&mapper->tracker, source);
+	if (r < 0) {
+		ms_mapper_free(mapper);
+		return r;
+	}
 	*ret_mapper = mapper;
 	return 0;
 }
@@ -28,13 +37,33 @@ void ms_mapper_free(ms_mapper *mapper)
 	for (size_t i = 0; i < mapper->items.count; i++)
 		ms_mapping_free(mapper->items.data[i]);
 	free(mapper->items.data);
+	tracker_end(&mapper->tracker);
 	free(mapper);
+}
+
+/* A page that was written is told once, so only one mapping may ask for it. */
+static const char *cannot_track(const ms_mapper *mapper, uint64_t base, size_t size)
+{
+	uint64_t end;
+
+	if (!mapper->tracker.on)
+		return mapper->tracker.why;
+	for (size_t i = 0; i < mapper->items.count; i++) {
+		const ms_mapping *other = mapper->items.data[i];
+
+		if (other && other->tracker && add_u64(base, size, &end) && end > other->first &&
+			base < other->first + other->room)
+			return "another mapping of this mapper has pages of it";
+	}
+	return NULL;
 }
 
 int ms_mapper_add(ms_mapper *mapper, uint64_t base, size_t size, size_t *ret_index)
 {
+	const char *why = mapper->track ? cannot_track(mapper, base, size) : NULL;
+	struct tracker *tracker = mapper->track && !why ? &mapper->tracker : NULL;
 	ms_mapping *mapping;
-	int r = ms_mapping_new(mapper->src, base, size, &mapping);
+	int r = mapping_new(mapper->src, base, size, tracker, why, &mapping);
 
 	if (r < 0)
 		return r;
@@ -117,10 +146,8 @@ void ms_mapper_remove(ms_mapper *mapper, size_t index)
 	mapper->items.data[index] = NULL;
 }
 
-int ms_mapper_refresh(ms_mapper *mapper, uint64_t *ret_read)
+static int refresh_each(ms_mapper *mapper, uint64_t *sum)
 {
-	uint64_t sum = 0;
-
 	for (size_t i = 0; i < mapper->items.count; i++) {
 		uint64_t read = 0;
 		int r = mapper->items.data[i] ? ms_mapping_refresh(mapper->items.data[i], &read)
@@ -128,9 +155,23 @@ int ms_mapper_refresh(ms_mapper *mapper, uint64_t *ret_read)
 
 		if (r < 0)
 			return r;
-		sum += read;
+		*sum += read;
 	}
-	if (ret_read)
-		*ret_read = sum;
 	return 0;
+}
+
+int ms_mapper_refresh(ms_mapper *mapper, uint64_t *ret_read)
+{
+	struct tracker *tracker = &mapper->tracker;
+	uint64_t sum = 0;
+	int r = tracker->on ? tracker_look(tracker) : 0;
+
+	/* Once is enough for all of them. */
+	tracker->held = r == 0;
+	if (r == 0)
+		r = refresh_each(mapper, &sum);
+	tracker->held = false;
+	if (r == 0 && ret_read)
+		*ret_read = sum;
+	return r;
 }

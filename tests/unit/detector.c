@@ -569,10 +569,53 @@ static void test_auto(void)
 	ms_host_free(other);
 }
 
+static const struct ms_source_ops *real_ops;
+
+/* As if the map had not changed yet when it was looked at. */
+static int dirty_of_old_map(struct ms_source *source, struct dirty_request *request)
+{
+	static uint64_t map;
+	int r = real_ops->dirty(source, request);
+
+	if (request->what == DIRTY_MAP && !map)
+		map = request->ret_map;
+	request->ret_map = map;
+	return r;
+}
+
+/* What the kernel tells of an area before it finds other memory in there is lost. */
+static void test_map_changes_meanwhile(void)
+{
+	struct ms_source_ops ops;
+
+	set_up(MS_METHOD_DIRTY, 0, false);
+	command(DO_WRITE, 0, 8 * PAGE, 'a');
+	real_ops = src->ops;
+	ops = *real_ops;
+	ops.dirty = dirty_of_old_map;
+	src->ops = &ops;
+	check_ok(ms_detector_initialize(detector));
+	detect(true);
+	check_u64(told_count, 0);
+	for (int i = 0; i < 3; i++) {
+		command(DO_WRITE, PAGE + 5, 2, (unsigned char)('b' + i));
+		command(DO_WRITE, 7 * PAGE + 5, 2, (unsigned char)('b' + i));
+		command(DO_MAP, 4 * PAGE, PAGE, 0);
+		detect(true);
+		check_u64(told_count, i ? 2 : 3);
+		check_told(0, "write", PAGE + 5, 2);
+		check_told(told_count - 1, "write", 7 * PAGE + 5, 2);
+		detect(true);
+		check_u64(told_count, 0);
+	}
+	src->ops = real_ops;
+}
+
 static const struct test tests[] = {
 	{"writes", test_writes},
 	{"detect without update", test_detect_without_update},
 	{"the memory map", test_map},
+	{"the map changes meanwhile", test_map_changes_meanwhile},
 	{"memory given back", test_given_back},
 	{"any writes", test_any_writes},
 	{"thousands of regions", test_thousands_of_regions},

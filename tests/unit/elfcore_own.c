@@ -197,7 +197,7 @@ static void hostile_own_notes(void)
 		{1, SECOND, 0x1000, "ascend"},	       /* lies below the first */
 		{1, SECOND + 8, 0, "ascend"},	       /* is empty */
 		{1, FIRST + 48, 16, "impossible"},     /* a permission that is none */
-		{1, FIRST + 52, 16, "impossible"},
+		{1, FIRST + 52, 32, "impossible"},     /* a flag that is none */
 		{1, FIRST + 56, 5, "impossible"},
 		{1, SECOND + 60, 1, "impossible"}, /* a path beyond the end */
 		{1, SECOND + 60, 0xffffffff, "impossible"},

@@ -214,12 +214,27 @@ static bool slot_is_cut(const struct run_state *state, const struct slot *slot)
 	return slot->state == SLOT_PLANNED || (slot->state == SLOT_OPEN && state->stop != STOP_NOT);
 }
 
+/*
+ * Whoever judges a target with very many hits waits until those before it are done. So the front
+ * of the line is only left by a worker if another one stays with it; else all might wait for it.
+ */
+static bool front_is_left_alone(const struct worker *worker)
+{
+	const struct run_state *state = worker->state;
+	const struct slot *front = &state->slots[state->first];
+
+	return front->state == SLOT_OPEN && !slot_is_cut(state, front) &&
+	       front->workers == (worker->slot == front ? 1 : 0);
+}
+
 /* Takes a target whose chunks are all done and that is to be judged. Locked. */
 static bool take_target(struct worker *worker, bool *ret_waiting)
 {
 	struct run_state *state = worker->state;
 
-	for (size_t i = state->first; judges(state) && i < state->next_closed; i++) {
+	if (!judges(state) || front_is_left_alone(worker))
+		return false;
+	for (size_t i = state->first; i < state->next_closed; i++) {
 		struct slot *slot = &state->slots[i];
 
 		if (slot->judged || !slot_is_cut(state, slot))

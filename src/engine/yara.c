@@ -12,6 +12,7 @@
 #include "engine/yara.h"
 
 #include "base/err.h"
+#include "base/os.h"
 #include "engine/engines.h"
 
 #include <pthread.h>
@@ -144,6 +145,7 @@ struct verdict {
 	const struct yara_set *set;
 	struct ms_view *view;
 	struct ms_emit *emit;
+	uint64_t deadline_ns; /* of the target, whatever the number of sets */
 	struct yara_blocks blocks;
 	const YR_STRING *too_many;
 	int status; /* of emit, when it wants no more */
@@ -364,7 +366,8 @@ static int verdict_status(struct verdict *v, YR_SCANNER *scanner, int error)
 static int evaluate(struct verdict *v, YR_SCANNER *scanner)
 {
 	struct yara_watch *watch;
-	int error, r = yara_blocks_init(&v->blocks, v->yara, v->set, v->view, scanner);
+	int error,
+		r = yara_blocks_init(&v->blocks, v->yara, v->set, v->view, scanner, v->deadline_ns);
 
 	if (r == 0)
 		r = yara_watch_begin(&v->blocks, &watch);
@@ -384,24 +387,49 @@ static int evaluate(struct verdict *v, YR_SCANNER *scanner)
 	return r;
 }
 
+static int set_evaluate(const struct yara *yara, const struct yara_set *set, struct ms_view *view,
+	struct ms_emit *emit, uint64_t deadline_ns)
+{
+	struct verdict v = {
+		.yara = yara, .set = set, .view = view, .emit = emit, .deadline_ns = deadline_ns};
+	YR_SCANNER *scanner;
+	int r;
+
+	if (yr_scanner_create(set->rules, &scanner) != ERROR_SUCCESS)
+		return err_nomem();
+	r = evaluate(&v, scanner);
+	yr_scanner_destroy(scanner);
+	return r;
+}
+
+/* Trouble with one set, other than a lack of time or memory, says nothing of the next one. */
 static int yara_source(
 	const struct ms_engine *engine, void *scratch, struct ms_view *view, struct ms_emit *emit)
 {
 	const struct yara *yara = engine->priv;
-	int r = 0;
+	char trouble[ERR_TEXT_MAX] = "";
+	uint64_t deadline_ns = UINT64_MAX;
+	size_t length = 0;
+	int status = 0;
 
 	(void)scratch;
-	for (size_t i = 0; i < yara->sets.count && r == 0; i++) {
-		struct verdict v = {
-			.yara = yara, .set = &yara->sets.data[i], .view = view, .emit = emit};
-		YR_SCANNER *scanner;
+	if (yara->timeout_ns && !add_u64(os_clock_ns(), yara->timeout_ns, &deadline_ns))
+		deadline_ns = UINT64_MAX;
+	for (size_t i = 0; i < yara->sets.count; i++) {
+		int r = set_evaluate(yara, &yara->sets.data[i], view, emit, deadline_ns);
 
-		if (yr_scanner_create(v.set->rules, &scanner) != ERROR_SUCCESS)
-			return err_nomem();
-		r = evaluate(&v, scanner);
-		yr_scanner_destroy(scanner);
+		if (r == MS_ERR_STOPPED || r == MS_ERR_MEMORY)
+			return r;
+		if (r == 0)
+			continue;
+		status = r;
+		if (length < sizeof(trouble))
+			length += (size_t)snprintf(trouble + length, sizeof(trouble) - length,
+				"%s%s", length ? "; " : "", ms_error());
+		if (r == MS_ERR_TIMEOUT)
+			break;
 	}
-	return r;
+	return status < 0 ? err_set(status, "%s", trouble) : 0;
 }
 
 const struct ms_engine_ops yara_engine = {

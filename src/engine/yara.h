@@ -173,7 +173,8 @@ struct yara_blocks {
 };
 
 int yara_blocks_init(struct yara_blocks *blocks, const struct yara *yara,
-	const struct yara_set *set, struct ms_view *view, YR_SCANNER *scanner);
+	const struct yara_set *set, struct ms_view *view, YR_SCANNER *scanner,
+	uint64_t deadline_ns);
 void yara_blocks_done(struct yara_blocks *blocks);
 
 /* A module begins or ends looking at memory. */

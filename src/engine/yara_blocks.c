@@ -289,14 +289,14 @@ static const uint8_t *block_fetch(YR_MEMORY_BLOCK *block)
 }
 
 int yara_blocks_init(struct yara_blocks *b, const struct yara *yara, const struct yara_set *set,
-	struct ms_view *view, YR_SCANNER *scanner)
+	struct ms_view *view, YR_SCANNER *scanner, uint64_t deadline_ns)
 {
 	*b = (struct yara_blocks){
 		.yara = yara,
 		.set = set,
 		.view = view,
 		.scanner = scanner,
-		.deadline_ns = UINT64_MAX,
+		.deadline_ns = deadline_ns,
 		.matching = true,
 		.overlap = 2 * yara->atoms.span_max,
 	};
@@ -304,8 +304,6 @@ int yara_blocks_init(struct yara_blocks *b, const struct yara *yara, const struc
 	b->buffer = malloc(b->buffer_size);
 	if (!b->buffer)
 		return err_nomem();
-	if (yara->timeout_ns && !add_u64(os_clock_ns(), yara->timeout_ns, &b->deadline_ns))
-		b->deadline_ns = UINT64_MAX;
 	b->block = (YR_MEMORY_BLOCK){.context = b, .fetch_data = block_fetch};
 	b->iterator =
 		(YR_MEMORY_BLOCK_ITERATOR){.context = b, .first = block_first, .next = block_next};

@@ -163,6 +163,21 @@ test_files_and_folders() {
 	check_err "has no rules"
 }
 
+# Compiled files are evaluated one after the other; trouble with one is not the next one's.
+test_trouble_with_one_set() {
+	need_feature yara
+	need yarac
+	{ head -c 1200000 /dev/zero; printf needle; } >file
+	echo 'rule many { strings: $a = { 00 } condition: $a }' >many
+	yarac many many.yarc 2>yarac.err
+	rule other needle >other
+	yarac other other.yarc
+	run yara "$PWD/file" -r many.yarc -r other.yarc -r many.yarc
+	check_status 3
+	check_is "$(grep -o 'rule many: string $a matches too often' err | wc -l)" 2
+	check_is "$(head -n 3 out | tr '\n' ' ')" "many 1 other 1 many 1 "
+}
+
 test_variables() {
 	need_feature yara
 	need yarac

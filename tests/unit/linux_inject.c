@@ -134,7 +134,7 @@ static void test_busy(void)
 
 	begin();
 	pid = start(run_busy);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	borrow(pid, TIMES);
 	before = atomic_load(&shared->count);
 	wait_until(atomic_load(&shared->count) > before + 10);
@@ -310,7 +310,7 @@ static void test_nobody(void)
 		skip("only root can be somebody else");
 	begin();
 	pid = start(run_nobody);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	borrow(pid, 3);
 }
 
@@ -687,7 +687,7 @@ static void kill_often(void (*run)(void), bool twin)
 
 	begin();
 	pid = start(run);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	size_t descriptors = entries(pid, "fd"), tasks = entries(pid, "task");
 	atomic_store(&shared->other, pid);
 	atomic_store(&shared->frames[2], twin);

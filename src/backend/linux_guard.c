@@ -23,10 +23,10 @@
 #include "backend/linux.h"
 #include "backend/linux_check.h"
 #include "backend/linux_proc.h"
+#include "backend/linux_regs.h"
 #include "backend/linux_threads.h"
 #include "base/os.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -36,7 +36,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -178,37 +177,10 @@ static bool dispatches(pid_t tid)
 	return trace_by_number(GET_DISPATCH, tid, sizeof(config), &config) == 0 && config.mode;
 }
 
-static bool get_regs(pid_t tid, struct inject_regs *regs)
-{
-	struct iovec vector = {regs->bytes, sizeof(regs->bytes)};
-
-	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &vector) != 0)
-		return false;
-	regs->size = vector.iov_len;
-	return true;
-}
-
-static bool set_regs(pid_t tid, const struct inject_regs *regs)
-{
-	struct iovec vector = {(void *)regs->bytes, regs->size};
-
-	return ptrace(PTRACE_SETREGSET, tid, (void *)NT_PRSTATUS, &vector) == 0;
-}
-
-static uint64_t status_field(
-	const struct guard *guard, pid_t tid, const char *key, int base, uint64_t otherwise)
-{
-	char path[48];
-	uint64_t value;
-
-	snprintf(path, sizeof(path), "task/%d/status", tid);
-	return linux_status_number(guard->dir, path, key, base, &value) ? value : otherwise;
-}
-
 /* Whether calls may be made in a thread at all; looks at /proc only. */
 static int check_thread(const struct guard *guard, pid_t tid)
 {
-	if (status_field(guard, tid, "Seccomp", 10, 0))
+	if (linux_thread_status(guard->dir, tid, "Seccomp", 10, 0))
 		return err_set(MS_ERR_UNSUPPORTED,
 			"pid %u is under a seccomp filter, which might end it for a system call "
 			"that it does not expect",
@@ -223,7 +195,7 @@ static int enter(struct guard *guard, pid_t tid, struct guard_task *ret_task)
 	uint8_t opcode[INJECT_OPCODE_MAX];
 
 	*ret_task = (struct guard_task){.tid = tid};
-	if (!get_regs(tid, &ret_task->saved))
+	if (!linux_regs_get(tid, &ret_task->saved))
 		return gone(guard);
 	if (!inject_regs_native(&ret_task->saved))
 		return err_set(MS_ERR_UNSUPPORTED,
@@ -253,7 +225,7 @@ static int leave_sequence(struct guard *guard, pid_t tid, uint64_t deadline_ns)
 	for (int i = 0; i < TRIES; i++) {
 		int status;
 
-		if (!get_regs(tid, &regs))
+		if (!linux_regs_get(tid, &regs))
 			return gone(guard);
 		if (!inject_regs_native(&regs) || !in_sequence(guard, tid, inject_regs_pc(&regs)))
 			return 0;
@@ -286,7 +258,7 @@ static int stop_thread(struct guard *guard, pid_t tid, struct guard_task *ret_ta
 	if (r == 0)
 		r = enter(guard, tid, ret_task);
 	if (r < 0)
-		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		linux_let_go(guard->dir, tid);
 	return r;
 }
 
@@ -427,7 +399,7 @@ static int try_all(struct guard *guard, struct guard_task *ret_task)
 		struct guard_thread *thread = &guard->threads[i];
 		struct inject_regs regs;
 
-		if (!thread->stopped || !get_regs(thread->tid, &regs))
+		if (!thread->stopped || !linux_regs_get(thread->tid, &regs))
 			continue;
 		if (inject_regs_native(&regs) &&
 			in_sequence(guard, thread->tid, inject_regs_pc(&regs)))
@@ -453,7 +425,7 @@ void guard_resume(struct guard *guard, const struct guard_task *task)
 {
 	for (size_t i = 0; i < guard->thread_count; i++)
 		if (guard->threads[i].stopped && (!task || guard->threads[i].tid != task->tid))
-			ptrace(PTRACE_DETACH, guard->threads[i].tid, NULL, NULL);
+			linux_let_go(guard->dir, guard->threads[i].tid);
 }
 
 /* ---- Calling ---------------------------------------------------------------------------- */
@@ -502,13 +474,13 @@ int guard_call(struct guard *guard, struct guard_task *task, long number,
 	int r;
 
 	inject_regs_call(&regs, guard->pc, number, args);
-	if (!set_regs(task->tid, &regs))
+	if (!linux_regs_set(task->tid, &regs))
 		return gone(guard);
 	task->called = true;
 	/* Once in, once out. */
 	if ((r = run_to_edge(guard, task)) < 0 || (r = run_to_edge(guard, task)) < 0)
 		return r;
-	if (!get_regs(task->tid, &regs))
+	if (!linux_regs_get(task->tid, &regs))
 		return gone(guard);
 	*ret_result = inject_regs_result(&regs);
 	return 0;
@@ -517,7 +489,7 @@ int guard_call(struct guard *guard, struct guard_task *task, long number,
 int guard_take_child(struct guard *guard, pid_t child, struct guard_task *ret_task)
 {
 	*ret_task = (struct guard_task){.tid = child};
-	if (next_stop(child, 0) < 0 || !get_regs(child, &ret_task->saved))
+	if (next_stop(child, 0) < 0 || !linux_regs_get(child, &ret_task->saved))
 		return gone(guard);
 	return 0;
 }
@@ -529,7 +501,7 @@ void guard_exit(struct guard *guard, struct guard_task *task)
 	int status = 0;
 
 	inject_regs_call(&regs, guard->pc, SYS_exit, args);
-	set_regs(task->tid, &regs);
+	linux_regs_set(task->tid, &regs);
 	while (status != ENDED && ptrace(PTRACE_CONT, task->tid, NULL, NULL) == 0)
 		status = next_stop(task->tid, 0);
 }
@@ -560,22 +532,14 @@ static bool interrupt_again(struct guard_task *task)
 	}
 }
 
-/* Whether a signal waits for the thread that it does not block. */
-static bool signal_waits(const struct guard *guard, const struct guard_task *task)
-{
-	uint64_t waiting = status_field(guard, task->tid, "SigPnd", 16, ~0ull) |
-			   status_field(guard, task->tid, "ShdPnd", 16, ~0ull) | task->caught;
-
-	return waiting & ~task->mask;
-}
-
 void guard_leave(struct guard *guard, struct guard_task *task)
 {
 	if (task->called && !interrupt_again(task))
 		return;
-	if (inject_regs_broken_off(&task->saved) >= 0 && !signal_waits(guard, task))
+	if (inject_regs_broken_off(&task->saved) >= 0 && !(task->caught & ~task->mask) &&
+		!linux_signal_waits(guard->dir, task->tid, task->mask))
 		inject_regs_again(&task->saved);
-	set_regs(task->tid, &task->saved);
+	linux_regs_set(task->tid, &task->saved);
 	trace_by_number(SET_SIGMASK, task->tid, 8, &task->mask);
 	for (int number = 1; number <= 64; number++)
 		if (task->caught >> (number - 1) & 1)

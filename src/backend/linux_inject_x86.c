@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 
 const uint8_t inject_opcode[INJECT_OPCODE_MAX] = {0x0f, 0x05};
@@ -58,7 +59,10 @@ long inject_regs_broken_off(const struct inject_regs *regs)
 {
 	struct user_regs_struct set = load(regs);
 
-	return (long)set.orig_rax >= 0 && (long)set.rax == -EINTR ? (long)set.orig_rax : -1;
+	/* A close() has done its work by then, and the number may be another file's. */
+	if ((long)set.orig_rax < 0 || set.orig_rax == SYS_close || (long)set.rax != -EINTR)
+		return -1;
+	return (long)set.orig_rax;
 }
 
 void inject_regs_again(struct inject_regs *regs)

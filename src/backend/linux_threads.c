@@ -17,6 +17,7 @@
 
 #include "backend/linux_check.h"
 #include "backend/linux_proc.h"
+#include "backend/linux_regs.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/os.h"
@@ -376,7 +377,7 @@ static void *trace(void *ctx)
 	wait_for(&pause->release);
 	for (size_t i = 0; i < pause->tracees.count; i++)
 		if (pause->tracees.data[i].stopped)
-			ptrace(PTRACE_DETACH, (pid_t)pause->tracees.data[i].tid, NULL, NULL);
+			linux_let_go(pause->dir, (pid_t)pause->tracees.data[i].tid);
 	return NULL;
 }
 

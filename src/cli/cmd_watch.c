@@ -88,36 +88,49 @@ static void wrote(void *ctx, const char *path, uint64_t size, const char *sha256
 		complain("%s was dumped, as it became executable", path);
 }
 
-static void dump_noted(struct watching *watching)
+/* Dumps one region to a file whose name begins with `prefix`. */
+static int dump_region(struct watching *watching, size_t i, const char *prefix)
 {
-	char *stem = file_stem(ms_source_process(watching->source));
+	struct ms_coverage coverage;
+	struct ms_dump dump = {
+		.size = sizeof(dump),
+		.path = ".",
+		.format = MS_DUMP_RAW,
+		.file_flags = watching->options->force ? MS_FILE_FORCE : 0,
+		.wrote = wrote,
+		.ctx = watching,
+		.prefix = prefix,
+	};
+	ms_filter *filter = NULL;
+	int r = ms_filter_new(&filter);
 
-	for (size_t i = 0; i < watching->dump_count && stem; i++) {
-		struct ms_coverage coverage;
-		struct ms_dump dump = {
-			.size = sizeof(dump),
-			.path = ".",
-			.format = MS_DUMP_RAW,
-			.file_flags = watching->options->force ? MS_FILE_FORCE : 0,
-			.wrote = wrote,
-			.ctx = watching,
-			.prefix = stem,
-		};
-		ms_filter *filter = NULL;
-		int r = ms_filter_new(&filter);
+	if (r == 0)
+		r = filter_add_range(filter, watching->dumps[i].base, watching->dumps[i].size);
+	dump.filter = filter;
+	if (r == 0)
+		r = ms_source_dump(watching->source, &dump, &coverage);
+	ms_filter_free(filter);
+	return r;
+}
 
-		if (r == 0)
-			r = filter_add_range(
-				filter, watching->dumps[i].base, watching->dumps[i].size);
-		dump.filter = filter;
-		if (r == 0)
-			r = ms_source_dump(watching->source, &dump, &coverage);
+static void dump_noted(struct watching *watching, uint64_t round)
+{
+	char *stem = file_stem(ms_source_process(watching->source)), *again = NULL;
+
+	/* What unpacks itself in steps makes the same region executable more than once. */
+	if (stem && asprintf(&again, "%s.round%llu", stem, (unsigned long long)round) < 0)
+		again = NULL;
+	for (size_t i = 0; i < watching->dump_count && again; i++) {
+		int r = dump_region(watching, i, stem);
+
+		if (r == MS_ERR_EXISTS)
+			r = dump_region(watching, i, again);
 		if (r < 0) {
 			complain("%s", ms_error());
 			watching->summary->partial = true;
 		}
-		ms_filter_free(filter);
 	}
+	free(again);
 	free(stem);
 	watching->dump_count = 0;
 }
@@ -193,7 +206,7 @@ static int run_round(struct watching *watching, struct ms_round *ret_round)
 		screen_draw(watching->screen, watching->detector, ret_round);
 	else if (ms_exporter_flush(watching->output->exporter) < 0)
 		return MS_ERR_STOPPED;
-	dump_noted(watching);
+	dump_noted(watching, ret_round->number);
 	if (watching->told && watching->options->on_change)
 		run_command(watching, ret_round);
 	return 0;
@@ -311,6 +324,7 @@ static int watch(struct watching *watching, const struct ms_process *process, ms
 		.bytes_max = options->bytes_max,
 		.statistics = options->stats || screen,
 	};
+	struct ms_detector_info info;
 	int r = ms_source_open_process(host, process, &watching->source);
 
 	if (r == 0)
@@ -324,6 +338,8 @@ static int watch(struct watching *watching, const struct ms_process *process, ms
 	if (screen)
 		watching->screen = screen_open(process, watching->interval_ns);
 	r = run_rounds(watching);
+	ms_detector_info(watching->detector, &info);
+	watching->summary->partial |= info.limited;
 	screen_close(watching->screen);
 	watching->screen = NULL;
 	if (options->stats && !watching->output->failed)

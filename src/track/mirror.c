@@ -68,7 +68,11 @@ static struct mirror_block *make_block(struct mirror *mirror, uint64_t address)
 	if (!grow(mirror))
 		return NULL;
 	block = find_place(mirror->blocks, mirror->room, number);
-	mirror->count += !block->number;
+	if (block->number)
+		return block;
+	if (!vec_push(&mirror->numbers, number))
+		return NULL;
+	mirror->count++;
 	block->number = number;
 	return block;
 }
@@ -165,22 +169,50 @@ void mirror_drop(struct mirror *mirror, uint64_t base, uint64_t end)
 			drop_from(mirror, &mirror->blocks[i], base, end);
 }
 
-bool mirror_next(const struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address)
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The place in the ordered list of the first block whose number is at least this one. */
+static size_t find_number(struct mirror *mirror, uint64_t number)
+{
+	uint64_t *numbers = mirror->numbers.data;
+	size_t low = 0, high = mirror->numbers.count;
+
+	if (mirror->sorted < high)
+		qsort(numbers, high, sizeof(*numbers), by_number);
+	mirror->sorted = high;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool mirror_next(struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address)
 {
 	size_t size = block_size(mirror);
+	size_t i = find_number(mirror, address / size + 1);
 
-	for (uint64_t at = address; at < end;) {
-		struct mirror_block *block = find_block(mirror, at);
+	for (; i < mirror->numbers.count; i++) {
+		uint64_t first = (mirror->numbers.data[i] - 1) * size;
+		const struct mirror_block *block = find_block(mirror, first);
 
-		if (!block || !block->stored) {
-			at = at - at % size + size;
-			continue;
-		}
-		if (block->stored & bit_of(mirror, at)) {
-			*ret_address = at;
-			return true;
-		}
-		at += mirror->page;
+		if (first >= end)
+			return false;
+		for (uint64_t at = max_u64(first, address);
+			at < end && at - first < size && block->stored; at += mirror->page)
+			if (block->stored & bit_of(mirror, at)) {
+				*ret_address = at;
+				return true;
+			}
 	}
 	return false;
 }
@@ -190,5 +222,6 @@ void mirror_done(struct mirror *mirror)
 	for (size_t i = 0; i < mirror->room; i++)
 		free(mirror->blocks[i].bytes);
 	free(mirror->blocks);
+	free(mirror->numbers.data);
 	*mirror = (struct mirror){0};
 }

@@ -7,6 +7,8 @@
 #ifndef MS_TRACK_MIRROR_H
 #define MS_TRACK_MIRROR_H
 
+#include "base/vec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +21,8 @@ struct mirror {
 	uint64_t bytes;		     /* that it takes */
 	struct mirror_block *blocks; /* an open table with room for `room` */
 	size_t count, room;
+	VEC(uint64_t) numbers; /* of the blocks, for mirror_next() */
+	size_t sorted;	       /* how many of them are in order */
 };
 
 /* The copy of a page, or NULL. The address is a multiple of the page size. */
@@ -34,9 +38,11 @@ bool mirror_marked(const struct mirror *mirror, uint64_t address);
 /* Forgets the pages of [base, end), and marks. */
 void mirror_drop(struct mirror *mirror, uint64_t base, uint64_t end);
 
-/* The first page from address on that is there, below end; false if there is none. */
-bool mirror_next(
-	const struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address);
+/*
+ * The first page from address on that is there, below end; false if there is none. How wide the
+ * range is does not matter.
+ */
+bool mirror_next(struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address);
 
 void mirror_done(struct mirror *mirror);
 

@@ -6,6 +6,7 @@
  *	speed 1.5	a float
  *	name abc	eight bytes
  *	exec		makes the page "code" executable
+ *	noexec		makes it writable again
  *	drop		takes away the page that has the second copy of health
  *
  * Their addresses are told first, then "ready"; every line is answered with "done".
@@ -54,6 +55,8 @@ int main(void)
 			memcpy(values->name, argument, sizeof(values->name));
 		else if (strcmp(word, "exec") == 0)
 			mprotect((char *)values + 48 * PAGE, PAGE, PROT_READ | PROT_EXEC);
+		else if (strcmp(word, "noexec") == 0)
+			mprotect((char *)values + 48 * PAGE, PAGE, PROT_READ | PROT_WRITE);
 		else if (strcmp(word, "drop") == 0)
 			munmap((char *)values + 32 * PAGE, PAGE);
 		printf("done\n");

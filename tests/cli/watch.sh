@@ -106,8 +106,9 @@ test_limits() {
 	watched --timeout 300ms
 	finish
 	check_status 0
-	run watch $pid --rounds 2 --interval 20ms --max-memory-size 256K
-	check_status 0
+	run watch $pid --rounds 2 --interval 20ms --max-memory-size 256K -f ndjson
+	check_status 3
+	check grep -q '"status":"partial"' out
 	check_err "leaves no room"
 }
 
@@ -128,9 +129,14 @@ test_dump_on_exec() {
 	wait_for "it watches" grep -q 'watching' err
 	echo "exec" >input.1
 	wait_for "the region is dumped" grep -q 'was dumped' err
+	echo "noexec" >input.1
+	wait_for "it is writable again" grep -q '"change":"protect".*"perm":"rw-' out
+	echo "exec" >input.1
+	wait_for "it is dumped again" grep -q 'round[0-9]*\.0x.*was dumped' err
 	kill -INT $watcher
 	finish
 	check_status 130
+	rm "scan-target.$pid.round"*.bin
 	check grep -q '"change":"protect"' out
 	set -- *.bin
 	check_is "$(stat -c %s "$1")" 4096

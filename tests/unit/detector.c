@@ -611,6 +611,36 @@ static void test_map_changes_meanwhile(void)
 	src->ops = real_ops;
 }
 
+/* However far apart the pages of a mirror are, the next one is found, and in order. */
+static void test_mirror_order(void)
+{
+	static const uint64_t pages[] = {
+		0x7fffffffe000, 0x1000, 0x400000000000, 0x3000, 0x10000, 0x400000011000};
+	static const uint64_t ordered[] = {
+		0x1000, 0x3000, 0x10000, 0x400000000000, 0x400000011000, 0x7fffffffe000};
+	struct mirror mirror = {.page = PAGE, .max = UINT64_MAX};
+	uint64_t at = 0;
+
+	check(!mirror_next(&mirror, 0, UINT64_MAX, &at));
+	for (size_t i = 0; i < 6; i++) {
+		check(mirror_put(&mirror, pages[i]));
+		/* Marked only: not there. */
+		check(mirror_mark(&mirror, pages[i] + 0x100000));
+		check(mirror_next(&mirror, pages[i], UINT64_MAX, &at) && at == pages[i]);
+	}
+	at = 0;
+	for (size_t i = 0; i < 6; i++, at += PAGE) {
+		check(mirror_next(&mirror, at, UINT64_MAX, &at));
+		check_u64(at, ordered[i]);
+	}
+	check(!mirror_next(&mirror, at, UINT64_MAX, &at));
+	check(!mirror_next(&mirror, 0x4000, 0x10000, &at));
+	mirror_drop(&mirror, 0x1000, 0x400000000000);
+	check(mirror_next(&mirror, 0, UINT64_MAX, &at));
+	check_u64(at, 0x400000000000);
+	mirror_done(&mirror);
+}
+
 static const struct test tests[] = {
 	{"writes", test_writes},
 	{"detect without update", test_detect_without_update},
@@ -626,6 +656,7 @@ static const struct test tests[] = {
 	{"statistics", test_statistics},
 	{"patterns", test_patterns},
 	{"auto", test_auto},
+	{"the order of a mirror", test_mirror_order},
 };
 
 TEST_MAIN(tests)

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/user.h>
 
 enum { TIMES = 30 };
@@ -133,7 +134,7 @@ static void test_busy(void)
 
 	begin();
 	pid = start(run_busy);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	borrow(pid, TIMES);
 	before = atomic_load(&shared->count);
 	wait_until(atomic_load(&shared->count) > before + 10);
@@ -197,6 +198,20 @@ static void do_sigtimedwait(void)
 	sigaddset(&set, SIGUSR2);
 	errno = 0;
 	check_call(sigtimedwait(&set, NULL, &nap) == -1 && errno == EAGAIN);
+}
+
+static void do_recv(void)
+{
+	struct timeval wait = {.tv_usec = NAP_MS * 1000};
+	static int fds[2] = {-1, -1};
+	char byte;
+
+	if (fds[0] < 0) {
+		check_call(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+		check_call(setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0);
+	}
+	errno = 0;
+	check_call(recv(fds[0], &byte, 1, 0) == -1 && errno == EAGAIN);
 }
 
 /* A mask of its own for the time of the call. */
@@ -295,7 +310,7 @@ static void test_nobody(void)
 		skip("only root can be somebody else");
 	begin();
 	pid = start(run_nobody);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	borrow(pid, 3);
 }
 
@@ -552,6 +567,66 @@ static void test_twin(void)
 	check_u64(atomic_load(&shared->frames[2]), 0);
 }
 
+/* Each in a thread of its own, so that all but one only stand still. */
+static void *run_broken_off(void *ctx)
+{
+	void (*const calls[])(void) = {do_epoll, do_sigtimedwait, do_recv};
+
+	atomic_fetch_add(&shared->ready, 1);
+	for (;;) {
+		uint64_t began = now_ms();
+
+		calls[(size_t)ctx]();
+		check_call(now_ms() - began + 2 >= NAP_MS);
+		atomic_fetch_add(&shared->frames[(size_t)ctx], 1);
+	}
+	return NULL;
+}
+
+static void run_all_broken_off(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (size_t i = 0; i < 3; i++)
+		start_thread(run_broken_off, (void *)i);
+	for (;;)
+		do_nanosleep();
+}
+
+/* Calls that fail with EINTR on any stop do not: neither by a twin nor by a pause. */
+static void test_broken_off(void)
+{
+	unsigned long long before[3];
+	pid_t pid;
+
+	begin();
+	pid = start(run_all_broken_off);
+	wait_until(atomic_load(&shared->ready) == 3);
+	open_source(pid);
+	for (int i = 0; i < 10; i++) {
+		struct linux_twin *twin = NULL;
+		int r;
+
+		nap();
+		check_ok(linux_pause((uint32_t)pid, puppet_dir, &paused));
+		resume();
+		nap();
+		r = linux_twin_new(src, &twin);
+		if (r == MS_ERR_UNSUPPORTED)
+			skip("%s", ms_error());
+		check_ok(r);
+		linux_twin_free(twin);
+	}
+	for (size_t i = 0; i < 3; i++)
+		before[i] = atomic_load(&shared->frames[i]);
+	for (size_t i = 0; i < 3; i++)
+		wait_until(atomic_load(&shared->frames[i]) > before[i] + 1 || state_of(pid) == 'Z');
+	check(state_of(pid) != 'Z');
+}
+
 /* ---- Being killed ----------------------------------------------------------------------- */
 
 enum { KILLS = 200 };
@@ -612,7 +687,7 @@ static void kill_often(void (*run)(void), bool twin)
 
 	begin();
 	pid = start(run);
-	wait_until(atomic_load(&shared->count) > 10);
+	wait_until(atomic_load(&shared->ready) == 3 && atomic_load(&shared->count) > 10);
 	size_t descriptors = entries(pid, "fd"), tasks = entries(pid, "task");
 	atomic_store(&shared->other, pid);
 	atomic_store(&shared->frames[2], twin);
@@ -662,6 +737,7 @@ static const struct test tests[] = {
 	{"ended", test_ended},
 	{"dying", test_dying},
 	{"the twin", test_twin},
+	{"calls that a stop breaks off", test_broken_off},
 	{"killed while it borrows", test_killed},
 	{"killed while it has a twin", test_killed_twin},
 };

@@ -280,10 +280,11 @@ static void tell_stat(const struct watching *watching, const struct ms_change_st
 		output_record(watching->output, &schema, values);
 		return;
 	}
-	n = snprintf(line, sizeof(line), "%-5s 0x%012llx %5llu bytes  changed %llu times%s%s\n",
+	n = snprintf(line, sizeof(line), "%-5s 0x%012llx %5llu bytes  changed %llu time%s%s%s\n",
 		page ? "page" : "value", (unsigned long long)stat->address,
 		(unsigned long long)stat->size, (unsigned long long)stat->count,
-		stat->pattern ? "  " : "", stat->pattern ? stat->pattern : "");
+		stat->count == 1 ? "" : "s", stat->pattern ? "  " : "",
+		stat->pattern ? stat->pattern : "");
 	output_bytes(watching->output, line, (size_t)n);
 }
 

@@ -7,13 +7,18 @@
 
 #include "export/value.h"
 
+static bool is_text(const struct ms_value *value, const char *text)
+{
+	return value->size == strlen(text) && memcmp(value->v.data, text, value->size) == 0;
+}
+
 /* Shown to nobody, but what was found is called by what was looked for. */
 static void note_command(struct ms_exporter *exporter, const struct ms_record *record)
 {
 	const struct ms_value *command = record_find(record, "command", MS_TYPE_TEXT);
 	struct text_state *state = exporter->priv;
 
-	state->diff = command && command->size == 4 && memcmp(command->v.data, "diff", 4) == 0;
+	state->changes = command && (is_text(command, "diff") || is_text(command, "watch"));
 }
 
 /* Types that are neither rows of a table nor shown field by field. */

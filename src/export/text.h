@@ -20,7 +20,7 @@ struct text_state {
 	const struct text_table *table; /* being written; NULL: none is */
 	uint64_t pid;			/* its process */
 	bool any;			/* something was written */
-	bool diff;			/* what was looked for is changes */
+	bool changes;			/* what was looked for is changes */
 };
 
 /* The table that records of a type are rows of, or NULL. */

@@ -158,10 +158,10 @@ void text_summary(struct ms_exporter *exporter, const struct ms_record *record)
 	if (!bytes || !hits)
 		return;
 	if (hits->v.u)
-		text_count(out, hits->v.u, state->diff ? "change" : "hit");
+		text_count(out, hits->v.u, state->changes ? "change" : "hit");
 	else
-		buf_text(out, state->diff ? "nothing changed in what was read"
-					  : "not found in what was read");
+		buf_text(out, state->changes ? "nothing changed in what was read"
+					     : "not found in what was read");
 	if (findings && findings->v.u) {
 		buf_text(out, ", ");
 		text_count(out, findings->v.u, "finding");

@@ -336,6 +336,9 @@ int cmd_yara(struct options *options)
 
 	if (status != STATUS_DONE)
 		return status;
+	/* Text does not show it, and reading it takes longer than finding most matches. */
+	if (!options->format || strcmp(options->format, "text") == 0)
+		options->context = 0;
 	r = ms_engine_new("yara", options->args, options->arg_count, &engine);
 	if (r < 0) {
 		/* A rule file that is missing or broken is wrong use, as no target was looked at.

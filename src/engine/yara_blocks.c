@@ -51,10 +51,11 @@ static int pieces_cut(struct yara_blocks *b, uint64_t base, uint64_t end)
 		const struct ms_range *mark = &b->view->marks[i];
 		uint64_t first = max_u64(base, max_u64(mark->base, b->read_base));
 		uint64_t last = min_u64(end, mark->base + mark->size);
-		struct yara_piece piece = {.base = first, .offset = (size_t)(first - b->read_base)};
+		struct yara_piece piece = {.base = first};
 
 		if (first >= last)
 			continue;
+		piece.offset = (size_t)(first - b->read_base);
 		piece.size = (size_t)(last - first);
 		piece.left = b->at > b->read_base && first == b->read_base;
 		piece.right = last == b->read_end && last < mark->base + mark->size;

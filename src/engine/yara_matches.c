@@ -133,7 +133,10 @@ const YR_STRING *yara_matches_limit(YR_SCANNER *scanner)
 	for (int32_t limit = LIMIT_FIRST; !limited && limit; limit /= 2)
 		for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
 			if (scanner->matches[i].count >= limit) {
-				yr_bitmask_set(scanner->strings_temp_disabled, i);
+				/* The thread of yara_watch.c may do the same. */
+				__atomic_fetch_or(
+					&scanner->strings_temp_disabled[i / YR_BITMASK_SLOT_BITS],
+					1ul << i % YR_BITMASK_SLOT_BITS, __ATOMIC_RELAXED);
 				limited = &scanner->rules->strings_table[i];
 			}
 	return limited;

@@ -4,7 +4,8 @@
  * then evaluated over what was seen; but a condition can loop for hours, and one block keep an
  * expression busy for minutes, without asking us anything. libyara itself looks at its timeout
  * now and then (every 4 KiB of a block, every 100 instructions of a condition), so after a grace
- * that timeout is made to have passed.
+ * that timeout is made to have passed. Many strings that match everywhere take many seconds for
+ * 4 KiB, so from then on no string is looked for either; nothing is made of what was found.
  */
 #include "engine/yara.h"
 
@@ -40,6 +41,16 @@ static bool wait_tick(struct yara_watch *watch)
 	return !end;
 }
 
+static void scanner_end(YR_SCANNER *scanner)
+{
+	size_t words = YR_BITMASK_SIZE(scanner->rules->num_strings);
+
+	/* libyara reads both as they are; a nanosecond has passed whenever it looks. */
+	__atomic_store_n(&scanner->timeout, 1, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < words; i++)
+		__atomic_store_n(&scanner->strings_temp_disabled[i], ~0ul, __ATOMIC_RELAXED);
+}
+
 static void *watch_main(void *ctx)
 {
 	struct yara_watch *watch = ctx;
@@ -50,9 +61,8 @@ static void *watch_main(void *ctx)
 
 		if (!stopped_ns && (now >= watch->deadline_ns || watch->view->stopped(watch->view)))
 			stopped_ns = now;
-		/* libyara reads it as it is; a nanosecond has passed whenever it looks. */
 		if (stopped_ns && now - stopped_ns >= GRACE_NS)
-			__atomic_store_n(&watch->scanner->timeout, 1, __ATOMIC_RELAXED);
+			scanner_end(watch->scanner);
 	}
 	return NULL;
 }

@@ -259,6 +259,12 @@ test_limits() {
 	check_err "not evaluated to the end"
 	run yara "$PWD/file" --timeout 1s --rule 'rule r { strings: $a = /(a|aa|aaa)+b/ condition: $a }'
 	check_status 3
+	for i in {1..60}; do
+		echo "rule e$i { strings: \$a = /.*/ \$b = { 61 } condition: any of them }"
+	done >rules
+	run yara "$PWD/file" -q --timeout 1s -r rules
+	check_status 3
+	check_err "not evaluated to the end"
 	for module in pe elf math hash dotnet; do
 		echo "import \"$module\" rule r { condition: true }" >rules
 		run yara "$PWD/file" -r rules

@@ -119,13 +119,17 @@ static int next_stop(pid_t tid, uint64_t deadline_ns)
 
 static int seize(struct guard *guard, pid_t tid)
 {
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(intptr_t)OPTIONS) == 0) {
+	int errnum;
+
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0) {
 		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 		return 0;
 	}
-	if (errno == ESRCH)
+	errnum = errno;
+	/* One that is about to go is refused with EPERM (ptrace_attach() in kernel/ptrace.c). */
+	if (errnum == ESRCH || has_ended(tid))
 		return MS_ERR_NOT_FOUND;
-	return linux_trace_refused(guard->dir, guard->pid, (uint32_t)tid, errno);
+	return linux_trace_refused(guard->dir, guard->pid, (uint32_t)tid, errnum);
 }
 
 /* Waits for the stop that was asked for; a signal that comes first is handed over. */
@@ -211,6 +215,9 @@ static int enter(struct guard *guard, pid_t tid, struct guard_task *ret_task)
 		memcmp(opcode, inject_opcode, inject_opcode_size) != 0)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"pid %u: the system call instruction is not where it was", guard->pid);
+	/* Not before: what it made of its own until it stopped is none of memsift's. */
+	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)(intptr_t)OPTIONS) != 0)
+		return gone(guard);
 	if (trace_by_number(GET_SIGMASK, tid, 8, &ret_task->mask) != 0 ||
 		trace_by_number(SET_SIGMASK, tid, 8, &blocked) != 0)
 		return gone(guard);
@@ -340,24 +347,35 @@ int guard_stop_one(struct guard *guard, struct guard_task *ret_task)
 		       : gone(guard);
 }
 
+static struct guard_thread *find_thread(struct guard *guard, uint32_t tid)
+{
+	for (size_t i = 0; i < guard->thread_count; i++)
+		if (guard->threads[i].tid == (pid_t)tid)
+			return &guard->threads[i];
+	return NULL;
+}
+
 static int seize_new(void *ctx, uint32_t tid)
 {
 	struct guard *guard = ctx;
+	struct guard_thread *known = find_thread(guard, tid);
 	int r;
 
-	for (size_t i = 0; i < guard->thread_count; i++)
-		if (guard->threads[i].tid == (pid_t)tid)
-			return 0;
-	if (guard->thread_count == GUARD_THREADS_MAX)
+	/* One that has ended and is back is a new thread with a recycled tid. */
+	if (known && !known->ended)
+		return 0;
+	if (!known && guard->thread_count == GUARD_THREADS_MAX)
 		return err_set(MS_ERR_UNSUPPORTED, "pid %u has more than %d threads", guard->pid,
 			GUARD_THREADS_MAX);
 	if ((r = check_thread(guard, (pid_t)tid)) < 0)
 		return r;
 	r = seize(guard, (pid_t)tid);
-	if (r < 0 && r != MS_ERR_NOT_FOUND)
-		return r;
-	guard->threads[guard->thread_count++] =
-		(struct guard_thread){.tid = (pid_t)tid, .ended = r < 0};
+	if (r < 0 && (r != MS_ERR_NOT_FOUND || known))
+		return r == MS_ERR_NOT_FOUND ? 0 : r;
+	/* One that has ended since it was listed is news, too: it may have started another. */
+	guard->fresh++;
+	known = known ? known : &guard->threads[guard->thread_count++];
+	*known = (struct guard_thread){.tid = (pid_t)tid, .ended = r < 0};
 	return 0;
 }
 
@@ -386,15 +404,14 @@ static int wait_all(struct guard *guard)
 
 static int try_all(struct guard *guard, struct guard_task *ret_task)
 {
-	size_t known;
 	int r;
 
 	/* Until no thread is new: only one that runs can start another. */
 	do {
-		known = guard->thread_count;
+		guard->fresh = 0;
 		if ((r = list_threads(guard, seize_new)) < 0 || (r = wait_all(guard)) < 0)
 			return r;
-	} while (guard->thread_count > known);
+	} while (guard->fresh);
 	for (size_t i = 0; i < guard->thread_count; i++) {
 		struct guard_thread *thread = &guard->threads[i];
 		struct inject_regs regs;

@@ -54,8 +54,8 @@ struct guard {
 	int fd, ready, release, parent;
 	pid_t twin;
 
-	uint64_t deadline_ns; /* for threads to stop */
-	size_t thread_count;
+	uint64_t deadline_ns;	    /* for threads to stop */
+	size_t thread_count, fresh; /* fresh: met for the first time in the current round */
 	struct guard_thread threads[GUARD_THREADS_MAX];
 };
 

@@ -627,6 +627,43 @@ static void test_broken_off(void)
 	check(state_of(pid) != 'Z');
 }
 
+/* Each thread starts the next one and ends, so there is always one about to go. */
+static void *run_relay(void *ctx)
+{
+	atomic_fetch_add(&shared->count, 1);
+	start_thread(run_relay, ctx);
+	return ctx;
+}
+
+static void run_relays(void)
+{
+	for (size_t i = 0; i < WORKERS; i++)
+		start_thread(run_relay, NULL);
+	wait_for_ever();
+}
+
+static void test_relays(void)
+{
+	pid_t pid;
+
+	begin();
+	pid = start(run_relays);
+	wait_until(atomic_load(&shared->count) > 100);
+	open_source(pid);
+	for (int i = 0; i < TIMES * 4; i++) {
+		struct linux_twin *twin = NULL;
+		unsigned long long before;
+		int r = linux_twin_new(src, &twin);
+
+		if (r == MS_ERR_UNSUPPORTED)
+			skip("%s", ms_error());
+		check_ok(r);
+		linux_twin_free(twin);
+		before = atomic_load(&shared->count);
+		wait_until(atomic_load(&shared->count) > before);
+	}
+}
+
 /* ---- Being killed ----------------------------------------------------------------------- */
 
 enum { KILLS = 200 };
@@ -738,6 +775,7 @@ static const struct test tests[] = {
 	{"dying", test_dying},
 	{"the twin", test_twin},
 	{"calls that a stop breaks off", test_broken_off},
+	{"threads that come and go", test_relays},
 	{"killed while it borrows", test_killed},
 	{"killed while it has a twin", test_killed_twin},
 };

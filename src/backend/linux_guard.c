@@ -94,6 +94,7 @@ static int next_stop(pid_t tid, uint64_t deadline_ns)
 {
 	/* SIGCHLD tells of stops; it is blocked, so it waits for whoever asks for it. */
 	struct timespec nap = {.tv_nsec = 5 * 1000 * 1000};
+	bool ended = false;
 	sigset_t child;
 
 	sigemptyset(&child);
@@ -108,10 +109,12 @@ static int next_stop(pid_t tid, uint64_t deadline_ns)
 			return info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED
 				       ? info.si_status
 				       : ENDED;
+		if (ended)
+			return ENDED;
 		if (deadline_ns && os_clock_ns() >= deadline_ns)
 			return LATE;
-		if (sigtimedwait(&child, NULL, &nap) < 0 && has_ended(tid))
-			return ENDED;
+		/* Asked once more then: what is left unreaped its parent would wait for in vain. */
+		ended = sigtimedwait(&child, NULL, &nap) < 0 && has_ended(tid);
 	}
 }
 

@@ -539,6 +539,32 @@ static int add_process(void *ctx, uint32_t pid)
 	return add_from_folder(lister, dir, pid, st.st_uid);
 }
 
+/* /proc/TID can be opened, too, though it is not listed; *ret_leader is whose thread it is. */
+static bool is_thread(struct lister *lister, uint32_t pid, uint64_t *ret_leader)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%u/status", pid);
+	return linux_status_number(lister->proc, path, "Tgid", 10, ret_leader) &&
+	       *ret_leader != pid;
+}
+
+static int add_only(struct lister *lister, const struct process_list *wanted)
+{
+	uint64_t leader;
+	int r = 0;
+
+	for (size_t i = 0; i < wanted->only_count && r == 0; i++) {
+		bool twice = false;
+
+		for (size_t k = 0; k < i; k++)
+			twice |= wanted->only[k] == wanted->only[i];
+		if (!twice && !is_thread(lister, wanted->only[i], &leader))
+			r = add_process(lister, wanted->only[i]);
+	}
+	return r;
+}
+
 int linux_processes(struct process_list *out)
 {
 	CLEANUP(lister_done) struct lister lister;
@@ -546,6 +572,8 @@ int linux_processes(struct process_list *out)
 
 	if (r < 0)
 		return r;
+	if (out->only)
+		return add_only(&lister, out);
 	/* The kernel lists /proc by ascending pid (next_tgid() in fs/proc/base.c). */
 	return linux_numbers(lister.proc, add_process, &lister);
 }
@@ -554,15 +582,12 @@ int linux_process_one(uint32_t pid, struct process_list *out)
 {
 	CLEANUP(lister_done) struct lister lister;
 	size_t before = out->items.count;
-	uint64_t leader = pid;
-	char path[32];
+	uint64_t leader;
 	int r = lister_init(&lister, out);
 
 	if (r < 0)
 		return r;
-	/* /proc/TID can be opened, too, though it is not listed. */
-	snprintf(path, sizeof(path), "%u/status", pid);
-	if (linux_status_number(lister.proc, path, "Tgid", 10, &leader) && leader != pid)
+	if (is_thread(&lister, pid, &leader))
 		return err_set(MS_ERR_NOT_FOUND,
 			"no process with pid %u: that is a thread of process %llu", pid,
 			(unsigned long long)leader);

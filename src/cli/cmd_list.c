@@ -117,26 +117,31 @@ static void look_into(const struct fetching *fetching, size_t index)
 		look->error = strdup(ms_error());
 }
 
+/* Looks into the next process that nobody has looked into; false when that is for later. Locked. */
+static bool fetch_next(struct fetching *fetching)
+{
+	size_t index = fetching->next;
+
+	if (index >= fetching->group->count || index >= fetching->printed + AHEAD)
+		return false;
+	fetching->next++;
+	pthread_mutex_unlock(&fetching->lock);
+	look_into(fetching, index);
+	pthread_mutex_lock(&fetching->lock);
+	fetching->looks[index].ready = true;
+	if (index == fetching->printed)
+		pthread_cond_signal(&fetching->ready);
+	return true;
+}
+
 static void *fetch_main(void *ctx)
 {
 	struct fetching *fetching = ctx;
 
 	pthread_mutex_lock(&fetching->lock);
-	while (!fetching->stop && fetching->next < fetching->group->count) {
-		size_t index = fetching->next;
-
-		if (index >= fetching->printed + AHEAD) {
+	while (!fetching->stop && fetching->next < fetching->group->count)
+		if (!fetch_next(fetching))
 			pthread_cond_wait(&fetching->room, &fetching->lock);
-			continue;
-		}
-		fetching->next++;
-		pthread_mutex_unlock(&fetching->lock);
-		look_into(fetching, index);
-		pthread_mutex_lock(&fetching->lock);
-		fetching->looks[index].ready = true;
-		if (index == fetching->printed)
-			pthread_cond_signal(&fetching->ready);
-	}
 	pthread_mutex_unlock(&fetching->lock);
 	return NULL;
 }
@@ -147,8 +152,10 @@ static struct look take_look(struct fetching *fetching, size_t index)
 	struct look look;
 
 	pthread_mutex_lock(&fetching->lock);
+	/* Rather than to wait, help: to put a core to sleep and wake it takes its time. */
 	while (!fetching->looks[index].ready)
-		pthread_cond_wait(&fetching->ready, &fetching->lock);
+		if (!fetch_next(fetching))
+			pthread_cond_wait(&fetching->ready, &fetching->lock);
 	look = fetching->looks[index];
 	fetching->looks[index] = (struct look){0};
 	fetching->printed = index + 1;
@@ -204,10 +211,11 @@ static bool list_looks(struct output *output, const struct options *options,
 	pthread_t threads[FETCHERS_MAX];
 	unsigned wanted = fetcher_count(options, fetching), started = 0;
 
-	while (started < wanted &&
+	/* The one that prints is one of them. */
+	while (started + 1 < wanted &&
 		pthread_create(&threads[started], NULL, fetch_main, fetching) == 0)
 		started++;
-	for (size_t i = 0; i < fetching->group->count && started; i++) {
+	for (size_t i = 0; i < fetching->group->count; i++) {
 		struct look look = take_look(fetching, i);
 
 		print_look(output, options, fetching, i, &look, summary);
@@ -221,7 +229,7 @@ static bool list_looks(struct output *output, const struct options *options,
 	pthread_mutex_unlock(&fetching->lock);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
-	return started && !output->failed;
+	return !output->failed;
 }
 
 static bool list_group(struct output *output, const struct options *options,

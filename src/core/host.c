@@ -277,13 +277,13 @@ static int process_order(const void *a, const void *b)
 
 int ms_host_processes(ms_host *host, const struct ms_process **ret_list, size_t *ret_count)
 {
-	return host_processes(host, false, ret_list, ret_count);
+	return host_processes(host, &(struct process_list){0}, ret_list, ret_count);
 }
 
-int host_processes(
-	struct ms_host *host, bool brief, const struct ms_process **ret_list, size_t *ret_count)
+int host_processes(struct ms_host *host, const struct process_list *wanted,
+	const struct ms_process **ret_list, size_t *ret_count)
 {
-	struct process_list list = {.brief = brief};
+	struct process_list list = *wanted;
 	int r = host->ops->processes(host, &list);
 
 	if (r < 0) {
@@ -294,6 +294,7 @@ int host_processes(
 		qsort(list.items.data, list.items.count, sizeof(*list.items.data), process_order);
 	process_list_done(&host->processes);
 	host->processes = list;
+	host->processes.only = NULL;
 	*ret_list = list.items.data;
 	*ret_count = list.items.count;
 	return 0;

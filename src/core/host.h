@@ -19,7 +19,11 @@
 struct process_list {
 	VEC(struct ms_process) items;
 	struct arena strings;
-	bool brief; /* asked for: exe, cmdline and arch may stay NULL where they take long */
+
+	/* Asked for: */
+	bool brief;	      /* exe, cmdline and arch may stay NULL where they take long */
+	const uint32_t *only; /* other pids than these may be left out; NULL: none may */
+	size_t only_count;
 };
 
 struct region_list {
@@ -249,9 +253,9 @@ int source_refresh(struct ms_source *src);
 bool process_copy(struct ms_process *to, const struct ms_process *from, struct arena *strings);
 
 /* What a backend's host without processes of its own uses for its only one. */
-/* Lists the host's processes; brief: as process_list has it. */
-int host_processes(
-	struct ms_host *host, bool brief, const struct ms_process **ret_list, size_t *ret_count);
+/* Lists the host's processes; `wanted` says of what a process_list can be asked for. */
+int host_processes(struct ms_host *host, const struct process_list *wanted,
+	const struct ms_process **ret_list, size_t *ret_count);
 
 bool process_list_add(struct process_list *list, const struct ms_process *process);
 

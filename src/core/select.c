@@ -12,6 +12,8 @@
 #include <regex.h>
 #include <unistd.h>
 
+enum { ONLY_MAX = 64 }; /* pids that are looked up one by one, not listed with all others */
+
 struct picks {
 	const struct ms_process *list;
 	size_t count;
@@ -198,15 +200,40 @@ static bool names_pid(const char *pids, uint32_t pid)
 	return false;
 }
 
+/* The pids of a list of nothing else, if they are all that a selection can come to. */
+static bool only_pids(const struct ms_selection *selection, uint32_t *pids, size_t *ret_count)
+{
+	const char *at = selection->pids;
+	size_t count = 0;
+
+	if (!at || selection->names || selection->user || selection->exclude || selection->all ||
+		selection->tree)
+		return false;
+	while (is_digit(*at) && count < ONLY_MAX) {
+		char *end;
+		unsigned long pid = strtoul(at, &end, 10);
+
+		pids[count++] = pid < UINT32_MAX ? (uint32_t)pid : UINT32_MAX;
+		at = *end == ',' ? end + 1 : end;
+	}
+	*ret_count = count;
+	return count && !*at && at[-1] != ',';
+}
+
 int ms_host_select(ms_host *host, const struct ms_selection *selection,
 	const struct ms_process **ret_list, size_t *ret_count)
 {
 	struct picks picks = {0};
 	AUTO_FREE bool *picked = NULL;
+	uint32_t pids[ONLY_MAX];
 	/* A name may be that of the program. */
-	bool brief = selection->brief && !selection->names && !selection->exclude;
-	int r = host_processes(host, brief, &picks.list, &picks.count);
+	struct process_list wanted = {
+		.brief = selection->brief && !selection->names && !selection->exclude};
+	int r;
 
+	if (only_pids(selection, pids, &wanted.only_count))
+		wanted.only = pids;
+	r = host_processes(host, &wanted, &picks.list, &picks.count);
 	if (r < 0)
 		return r;
 	picks.picked = picked = calloc(picks.count + 1, sizeof(*picked));

@@ -195,10 +195,20 @@ static int seize(void *ctx, uint32_t tid)
 	struct linux_pause *pause = ctx;
 	struct tracee *known = find_tracee(pause, tid);
 	struct tracee tracee = {.tid = tid};
+	siginfo_t info;
 
 	/* One that has ended and is back is a new thread with a recycled tid. */
-	if (known && (!known->ended || has_ended(pause, tid)))
+	if (known && (!known->ended || has_ended(pause, tid))) {
+		/*
+		 * It may vanish just now, and hide those behind it; if it was seized, it stays
+		 * until it is waited for. A first thread stays as long as others run.
+		 */
+		if (known->ended && tid != pause->pid) {
+			waitid(P_PID, tid, &info, WEXITED | WNOHANG | __WALL | __WNOTHREAD);
+			pause->fresh++;
+		}
 		return 0;
+	}
 	if (ptrace(PTRACE_SEIZE, (pid_t)tid, NULL, NULL) != 0) {
 		int errnum = errno;
 

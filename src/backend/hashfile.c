@@ -93,7 +93,6 @@ static bool range_follows(uint64_t base, uint64_t size, uint64_t *end, uint64_t 
 
 static bool region_take(struct hashfile *file, struct rest *rest, uint64_t *end, uint64_t *borders)
 {
-	enum { PERM_ALL = 15, FLAGS_ALL = 15 };
 	struct ms_region region;
 	struct rest part, path;
 	const uint8_t *d;
@@ -118,8 +117,8 @@ static bool region_take(struct hashfile *file, struct rest *rest, uint64_t *end,
 		.kind = (enum ms_kind)kind,
 		.path = arena_copy(&file->regions.strings, path.data, load_u32(d + 60, false)),
 	};
-	return !(region.perm & ~PERM_ALL) && !(region.flags & ~FLAGS_ALL) && region.path &&
-	       range_follows(region.base, region.size, end, borders) &&
+	return !(region.perm & ~(unsigned)PERM_ALL) && !(region.flags & ~(unsigned)REGION_ALL) &&
+	       region.path && range_follows(region.base, region.size, end, borders) &&
 	       vec_push(&file->regions.items, region);
 }
 

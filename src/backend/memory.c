@@ -8,7 +8,6 @@
 #include "base/err.h"
 
 enum {
-	PERM_ALL = MS_PERM_READ | MS_PERM_WRITE | MS_PERM_EXEC | MS_PERM_SHARED,
 	PROCESS_PID = 1,
 };
 

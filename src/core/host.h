@@ -46,6 +46,13 @@ struct check_list {
 	struct arena strings;
 };
 
+/* Every bit that a region's perm and flags may have; parsers of regions refuse others. */
+enum {
+	PERM_ALL = MS_PERM_READ | MS_PERM_WRITE | MS_PERM_EXEC | MS_PERM_SHARED,
+	REGION_ALL = MS_REGION_DELETED | MS_REGION_DEVICE | MS_REGION_ANONYMOUS | MS_REGION_REMOTE |
+		     MS_REGION_LIVE,
+};
+
 /* A range of one state; anything but MS_STATE_DATA is not worth reading. */
 struct run {
 	uint64_t base, size;

@@ -40,6 +40,20 @@ test_is_a_core() {
 	fi
 }
 
+# Memory that a fork leaves out is marked in the file, and the file opens all the same.
+test_hashes_of_a_twin() {
+	case $features in
+	*xxhash*) ;;
+	*) skip "this build has no hashes" ;;
+	esac
+	puppet plain unforked
+	run snapshot $pid --pause fork --hash-only -o s.hashes
+	check_status 0
+	run diff ./s.hashes $pid
+	check_status 0
+	check_out "nothing changed in what was read"
+}
+
 # What a filter leaves out is part of the map, but has no bytes.
 test_filter() {
 	puppet plain

@@ -511,3 +511,18 @@ int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
 	state_done(&state);
 	return r;
 }
+
+int scan_run_whole(const struct scan *scan)
+{
+	struct ms_job job = *scan->job;
+	struct scan whole = *scan;
+	bool limit, stopped;
+
+	job.hits_max = 0;
+	if (job.bytes_max && (!job.process_bytes_max || job.bytes_max < job.process_bytes_max))
+		job.process_bytes_max = job.bytes_max;
+	job.bytes_max = 0;
+	whole.job = &job;
+	whole.target_count = 1;
+	return scan_run(&whole, &limit, &stopped);
+}

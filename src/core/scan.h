@@ -67,4 +67,10 @@ struct scan {
  */
 int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped);
 
+/*
+ * The same for one target that is taken over, not searched: hits_max means nothing, and its own
+ * limit on bytes is the job's, so that the plan keeps to it.
+ */
+int scan_run_whole(const struct scan *scan);
+
 #endif

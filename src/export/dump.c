@@ -237,27 +237,19 @@ static int align_filter(struct dump *dump)
 
 static int run_scan(struct dump *dump)
 {
-	struct ms_job job = dump->options->job;
 	struct ms_engine engine = {&dump_engine, &dump};
 	struct scan scan = {
 		.engine = &engine,
 		.filter = dump->filter,
-		.job = &job,
-		.target_count = 1,
+		.job = &dump->options->job,
 		.open = open_target,
 		.hit = piece_out,
 		.done = target_done,
 		.planned = planned,
 		.ctx = dump,
 	};
-	bool limit, stopped;
 
-	/* One target: its own limit is the job's, and the plan keeps to it. */
-	job.hits_max = 0;
-	if (job.bytes_max && (!job.process_bytes_max || job.bytes_max < job.process_bytes_max))
-		job.process_bytes_max = job.bytes_max;
-	job.bytes_max = 0;
-	return scan_run(&scan, &limit, &stopped);
+	return scan_run_whole(&scan);
 }
 
 static int dump_run(struct dump *dump)

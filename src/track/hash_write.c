@@ -273,26 +273,18 @@ static int run_scan(struct hashing *hashing)
 {
 	const struct ms_dump *options = hashing->options;
 	struct ms_engine engine = {&hash_engine, NULL};
-	struct ms_job job = options->job;
 	struct scan scan = {
 		.engine = &engine,
 		.filter = options->filter ? options->filter : &filter_default,
-		.job = &job,
-		.target_count = 1,
+		.job = &options->job,
 		.open = open_target,
 		.hit = hashes_take,
 		.done = target_done,
 		.planned = planned,
 		.ctx = hashing,
 	};
-	bool limit, stopped;
 
-	/* One target: its own limit is the job's, and the plan keeps to it. */
-	job.hits_max = 0;
-	if (job.bytes_max && (!job.process_bytes_max || job.bytes_max < job.process_bytes_max))
-		job.process_bytes_max = job.bytes_max;
-	job.bytes_max = 0;
-	return scan_run(&scan, &limit, &stopped);
+	return scan_run_whole(&scan);
 }
 
 int ms_source_hash(

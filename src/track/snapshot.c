@@ -195,26 +195,18 @@ static int target_done(void *ctx, size_t index, ms_source *src, struct coverage 
 static int run_scan(struct ms_snapshot *snapshot, const struct ms_snapshot_options *options)
 {
 	struct ms_engine engine = {&keep_engine, &snapshot};
-	struct ms_job job = options->job;
 	struct scan scan = {
 		.engine = &engine,
 		.filter = options->filter ? options->filter : &filter_default,
-		.job = &job,
-		.target_count = 1,
+		.job = &options->job,
 		.open = open_target,
 		.hit = piece_take,
 		.done = target_done,
 		.planned = planned,
 		.ctx = snapshot,
 	};
-	bool limit, stopped;
 
-	/* One target: its own limit is the job's, and the plan keeps to it. */
-	job.hits_max = 0;
-	if (job.bytes_max && (!job.process_bytes_max || job.bytes_max < job.process_bytes_max))
-		job.process_bytes_max = job.bytes_max;
-	job.bytes_max = 0;
-	return scan_run(&scan, &limit, &stopped);
+	return scan_run_whole(&scan);
 }
 
 static int snapshot_read_all(

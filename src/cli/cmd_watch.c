@@ -166,6 +166,17 @@ static void run_command(struct watching *watching, const struct ms_round *round)
 
 /* ---- Rounds ----------------------------------------------------------------------------- */
 
+/* Whether --timeout has ended it, which is a limit like others. */
+static bool is_over(const struct watching *watching)
+{
+	if (!watching->until_ns || clock_now_ns() < watching->until_ns)
+		return false;
+	if (!watching->summary->partial && !watching->options->quiet && !watching->screen)
+		complain("stopped after the time that --timeout says");
+	watching->summary->partial = true;
+	return true;
+}
+
 /* Waits for the next round; false when there is to be none. */
 static bool wait_for_round(struct watching *watching, uint64_t next_ns)
 {
@@ -188,7 +199,7 @@ static bool wait_for_round(struct watching *watching, uint64_t next_ns)
 			}
 		}
 	}
-	return !interrupted() && !(watching->until_ns && clock_now_ns() >= watching->until_ns);
+	return !interrupted() && !is_over(watching);
 }
 
 /* One round and what follows from it; a library status. */

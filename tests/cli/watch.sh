@@ -105,7 +105,7 @@ test_closed_pipe() {
 test_limits() {
 	watched --timeout 300ms
 	finish
-	check_status 0
+	check_status 3
 	run watch $pid --rounds 2 --interval 20ms --max-memory-size 256K -f ndjson
 	check_status 3
 	check grep -q '"status":"partial"' out

@@ -38,13 +38,14 @@
  *
  * Threads: one handle, one thread at a time; engines and filters are immutable once made and may
  * be shared. The library starts threads of its own only inside the functions that scan or dump,
- * and they have ended when those return.
+ * and they have ended when those return; a pause keeps one for as long as it lasts. MS_PAUSE_FORK
+ * and dirty tracking start a process of their own, of which no SIGCHLD tells.
  *
  * Addresses in a target are uint64_t. Ranges are base and size, half open. Sizes are bytes. Text
  * from a target (names, paths) is bytes: it may be invalid UTF-8 and is never trusted.
  *
  * The library never prints, exits, changes signal handlers or opens the network, and it never
- * writes to a target.
+ * writes to a target's memory.
  */
 #ifndef MEMSIFT_H
 #define MEMSIFT_H

@@ -284,7 +284,8 @@ static void finish_pending(struct run_state *state, size_t index)
 /* Accounts for what a stop left undone, target by target. */
 void run_wind_up(struct run_state *state)
 {
-	bool late = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED;
+	enum ms_state undone = undone_state(state);
+	bool late = undone == MS_STATE_DEADLINE;
 
 	for (; state->first < state->scan->target_count; state->first++) {
 		struct slot *slot = &state->slots[state->first];
@@ -296,9 +297,9 @@ void run_wind_up(struct run_state *state)
 			continue;
 		}
 		if (slot->state == SLOT_OPEN)
-			plan_abandon(slot->plan, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
+			plan_abandon(slot->plan, undone);
 		if (judges(state) && !slot->judged)
-			slot_leave_unjudged(slot, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
+			slot_leave_unjudged(slot, undone);
 		if (slot->state == SLOT_CLOSED) {
 			slot->state = SLOT_FAILED;
 			slot->status = late ? MS_ERR_TIMEOUT : MS_ERR_STOPPED;

@@ -434,6 +434,7 @@ static const struct ms_source_ops local_source = {
 	.threads = source_threads,
 	.resident = linux_resident,
 	.identify = linux_identify,
+	.counts_resident = true,
 	.map = linux_map,
 	.pause = source_pause,
 	.dirty = linux_dirty,

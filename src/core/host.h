@@ -111,6 +111,11 @@ struct dirty_request {
 struct ms_source_ops {
 	size_t priv_size;
 	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
+	/*
+	 * A region that regions() found resident as a whole holds data throughout: resident() is
+	 * not asked about it.
+	 */
+	bool counts_resident;
 
 	/* Ends what attach() began. */
 	void (*close)(struct ms_source *src);

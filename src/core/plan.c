@@ -126,22 +126,24 @@ static int fetch_runs(struct plan *plan, uint64_t size)
 	uint64_t base, end;
 	int r;
 
+	if (!src->ops->resident || (src->ops->counts_resident && region->resident == region->size)) {
+		plan->runs[0] = (struct run){plan->at, size, MS_STATE_DATA};
+		plan->run = 0;
+		plan->run_count = 1;
+		plan->at += size;
+		return 0;
+	}
 	size = next_window(plan, size);
 	base = align_down(plan->at, src->page_size);
 	end = min_u64(align_up(plan->at + size, src->page_size), region->base + region->size);
 	plan->run = 0;
 	plan->run_count = 0;
-	if (!src->ops->resident) {
-		plan->runs[0] = (struct run){plan->at, size, MS_STATE_DATA};
-		plan->run_count = 1;
-	} else {
-		r = src->ops->resident(
-			src, region, base, end - base, plan->runs, PLAN_RUNS, &plan->run_count);
-		if (r < 0)
-			return r;
-		assert(plan->run_count > 0 && plan->runs[0].base == base);
-		clip_runs(plan, plan->at, size);
-	}
+	r = src->ops->resident(
+		src, region, base, end - base, plan->runs, PLAN_RUNS, &plan->run_count);
+	if (r < 0)
+		return r;
+	assert(plan->run_count > 0 && plan->runs[0].base == base);
+	clip_runs(plan, plan->at, size);
 	plan->at = plan->runs[plan->run_count - 1].base + plan->runs[plan->run_count - 1].size;
 	return 0;
 }

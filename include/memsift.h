@@ -184,6 +184,11 @@ struct ms_selection {
 	/* Called for each pid or name that matched nothing; may be NULL. */
 	void (*missing)(void *ctx, const char *what);
 	void *ctx;
+	/*
+	 * If not NULL, kernel threads that neither a pid nor a name names are left out, as there is
+	 * nothing to look into, and this is set to how many they are.
+	 */
+	size_t *kernel_threads;
 };
 
 /*

@@ -11,8 +11,7 @@
 #include "base/arena.h"
 #include "base/vec.h"
 #include "core/engine.h"
-
-#include <yara.h>
+#include "engine/yara_lib.h"
 
 enum {
 	YARA_MARGIN = 4,   /* bytes beside a match that may decide on it: two wide characters */

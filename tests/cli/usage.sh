@@ -197,6 +197,38 @@ test_doctor() {
 	check_is "$(grep -vxc -e ok -e limited -e missing statuses)" 0
 }
 
+# A machine without one of the libraries that are loaded when needed still runs all the rest.
+test_missing_libraries() {
+	local library libraries
+	libraries=$(grep -aoh '{"soname":\["[^"]*' "$MEMSIFT" | sed 's/.*"//')
+	[ -n "$libraries" ] || skip "this build is linked with all its libraries"
+	mkdir missing
+	for library in $libraries; do
+		echo "no library" >missing/$library
+	done
+	echo text >file
+	export LD_LIBRARY_PATH=$PWD/missing
+	run search -t text file
+	check_status 0
+	check_out "1 file  0x0 "
+	check_silent
+	for library in $libraries; do
+		run doctor
+		check_status 0
+		check_out "cannot load $library: "
+		case $library in
+		libhs.*) run search -e 'te.t' file ;;
+		libyara.*) run yara --rule 'rule r { condition: true }' file ;;
+		libcrypto.*) run collect file -o evidence ;;
+		*) fail "what needs $library?" ;;
+		esac
+		check [ "$status" != 0 ]
+		check_err " need a library: cannot load $library: "
+		check_err "; install "
+		check_is "$(wc -l <err)" 1
+	done
+}
+
 # Options may stand before and after the targets; the record has them as they were typed.
 test_arguments_are_recorded_as_typed() {
 	run ps $$ -f ndjson --exclude 1

@@ -41,17 +41,17 @@ void text_size(struct buf *out, uint64_t size)
 	uint64_t tenths;
 
 	if (size < 1024) {
-		buf_number(out, size, 10);
+		buf_decimal(out, size);
 		buf_char(out, 'B');
 		return;
 	}
 	while (unit + 2 < sizeof(units) && size >> (10 * (unit + 2)))
 		unit++;
 	tenths = ((size >> (10 * unit)) * 10 + 512) >> 10;
-	buf_number(out, tenths < 1000 ? tenths / 10 : (tenths + 5) / 10, 10);
+	buf_decimal(out, tenths < 1000 ? tenths / 10 : (tenths + 5) / 10);
 	if (tenths < 1000) {
 		buf_char(out, '.');
-		buf_number(out, tenths % 10, 10);
+		buf_decimal(out, tenths % 10);
 	}
 	buf_char(out, units[unit]);
 }
@@ -78,15 +78,31 @@ uint64_t text_u64(const struct ms_record *record, const char *name)
 	return value ? value->v.u : 0;
 }
 
+void text_process_values(
+	struct buf *out, const struct ms_value *pid, const struct ms_value *process)
+{
+	bool named = process && process->present && process->size;
+
+	if (pid && pid->present)
+		buf_decimal(out, pid->v.u);
+	if (pid && pid->present && named)
+		buf_char(out, ' ');
+	if (named)
+		buf_printable(out, process->v.data, process->size);
+}
+
 void text_process(struct buf *out, const struct ms_record *record)
 {
-	const struct ms_value *pid = record_find(record, "pid", MS_TYPE_U64);
-	size_t start = out->size;
+	text_process_values(out, record_find(record, "pid", MS_TYPE_U64),
+		record_find(record, "process", MS_TYPE_TEXT));
+}
 
-	if (pid)
-		buf_format(out, "%llu ", (unsigned long long)pid->v.u);
-	if (!text_field(out, record, "process") && out->size > start)
-		out->size--;
+void text_address(struct buf *out, const struct ms_value *address)
+{
+	if (!address || !address->present)
+		return;
+	buf_add(out, "  0x", 4);
+	buf_hexadecimal(out, address->v.u);
 }
 
 static void print_value(struct buf *out, enum ms_type type, const struct ms_value *value)

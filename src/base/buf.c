@@ -140,41 +140,43 @@ static bool utf8_unsafe(const unsigned char *data, size_t length)
 	return false;
 }
 
-#define ONES UINT64_C(0x0101010101010101)
-
-/* Has a high bit somewhere unless all eight bytes are from 0x20 to 0x7e. */
-static uint64_t special_bits(uint64_t word)
+/* Whether eight bytes are all from 0x20 to 0x7e, and none a backslash if that is asked for. */
+static inline bool word_is_plain(uint64_t word, bool backslash)
 {
-	return word | (word - ONES * ' ') | (word + ONES);
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t other = word ^ ones * '\\';
+	uint64_t bits = word | (word - ones * ' ') | (word + ones);
+
+	if (backslash)
+		bits |= (other - ones) & ~other;
+	return !(bits & ones * 0x80);
+}
+
+/* The last eight bytes of four or more; of less than eight, those in the middle twice. */
+static inline uint64_t word_last(const unsigned char *bytes, size_t size)
+{
+	if (size >= 8)
+		return load_u64(bytes + size - 8, false);
+	return (uint64_t)load_u32(bytes + size - 4, false) << 32 | load_u32(bytes, false);
+}
+
+static inline size_t length_of_plain(const unsigned char *bytes, size_t size, bool backslash)
+{
+	size_t length = 0;
+
+	while (length + 8 <= size && word_is_plain(load_u64(bytes + length, false), backslash))
+		length += 8;
+	if (length + 8 > size && size >= 4 && word_is_plain(word_last(bytes, size), backslash))
+		return size;
+	while (length < size && bytes[length] >= ' ' && bytes[length] < 0x7f &&
+		!(backslash && bytes[length] == '\\'))
+		length++;
+	return length;
 }
 
 size_t ascii_length(const void *data, size_t size)
 {
-	const unsigned char *bytes = data;
-	size_t length = 0;
-
-	while (length + 8 <= size && !(special_bits(load_u64(bytes + length, false)) & ONES * 0x80))
-		length += 8;
-	while (length < size && bytes[length] >= ' ' && bytes[length] < 0x7f)
-		length++;
-	return length;
-}
-
-/* How many characters stand for themselves; a backslash does not. */
-static size_t plain_length(const unsigned char *bytes, size_t size)
-{
-	size_t length = 0;
-
-	for (; length + 8 <= size; length += 8) {
-		uint64_t word = load_u64(bytes + length, false), other = word ^ ONES * '\\';
-
-		if ((special_bits(word) | ((other - ONES) & ~other)) & ONES * 0x80)
-			break;
-	}
-	while (length < size && bytes[length] >= ' ' && bytes[length] < 0x7f &&
-		bytes[length] != '\\')
-		length++;
-	return length;
+	return length_of_plain(data, size, false);
 }
 
 void buf_printable(struct buf *buf, const void *data, size_t size)
@@ -183,7 +185,7 @@ void buf_printable(struct buf *buf, const void *data, size_t size)
 	size_t length;
 
 	for (size_t i = 0; i < size; i += length) {
-		length = plain_length(bytes + i, size - i);
+		length = length_of_plain(bytes + i, size - i, true);
 		if (length) {
 			buf_add(buf, bytes + i, length);
 			continue;

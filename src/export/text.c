@@ -136,31 +136,34 @@ static void print_fields(struct ms_exporter *exporter, const struct ms_record *r
 	buf_char(out, '\n');
 }
 
-static void print_form(struct ms_exporter *exporter, const struct ms_record *record)
+/* Chooses how records of a schema are printed. */
+static void form_choose(struct text_state *state, const struct ms_schema *schema)
 {
+	if (state->schema == schema)
+		return;
+	state->schema = schema;
+	state->rows = text_table_find(schema->type);
+	state->print = print_fields;
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
-		if (strcmp(forms[i].type, record->schema->type) == 0) {
-			forms[i].print(exporter, record);
-			return;
-		}
-	print_fields(exporter, record);
+		if (strcmp(forms[i].type, schema->type) == 0)
+			state->print = forms[i].print;
 }
 
 static void text_record(struct ms_exporter *exporter, const struct ms_record *record)
 {
-	const struct text_table *table = text_table_find(record->schema->type);
 	struct text_state *state = exporter->priv;
 	size_t before;
 
+	form_choose(state, record->schema);
 	text_line_goes_on(&state->line, &exporter->out, record);
 	before = exporter->out.size;
-	if (table)
-		text_table_record(exporter, table, record);
+	if (state->rows)
+		text_table_record(exporter, state->rows, record);
 	else
-		print_form(exporter, record);
+		state->print(exporter, record);
 	if (exporter->out.size == before)
 		return;
-	state->table = table;
+	state->table = state->rows;
 	state->any = true;
 }
 

@@ -18,6 +18,9 @@ struct text_table;
 struct text_state {
 	struct text_line line;
 	struct value_columns hit;	/* of text_hit.c */
+	const struct ms_schema *schema; /* of the last record, and how it is printed: */
+	const struct text_table *rows;	/* in a table, or */
+	void (*print)(struct ms_exporter *exporter, const struct ms_record *record);
 	const struct text_table *table; /* being written; NULL: none is */
 	uint64_t pid;			/* its process */
 	bool any;			/* something was written */

@@ -8,17 +8,35 @@
 
 #include "base/os.h"
 
+#include <assert.h>
 #include <math.h>
+
+static size_t column_find(const struct ms_schema *schema, const struct ms_column *wanted)
+{
+	for (size_t i = 0; i < schema->column_count; i++)
+		if (schema->columns[i].type == wanted->type &&
+			strcmp(schema->columns[i].name, wanted->name) == 0)
+			return i;
+	return SIZE_MAX;
+}
 
 const struct ms_value *record_find(
 	const struct ms_record *record, const char *name, enum ms_type type)
 {
-	const struct ms_schema *schema = record->schema;
+	size_t at = column_find(record->schema, &(struct ms_column){name, type});
 
-	for (size_t i = 0; i < schema->column_count; i++)
-		if (schema->columns[i].type == type && strcmp(schema->columns[i].name, name) == 0)
-			return record->values[i].present ? &record->values[i] : NULL;
-	return NULL;
+	return at != SIZE_MAX && record->values[at].present ? &record->values[at] : NULL;
+}
+
+void value_columns_find(struct value_columns *columns, const struct ms_schema *schema,
+	const struct ms_column *wanted, size_t count)
+{
+	assert(count <= VALUE_COLUMNS);
+	if (columns->schema == schema)
+		return;
+	columns->schema = schema;
+	for (size_t i = 0; i < count; i++)
+		columns->at[i] = column_find(schema, &wanted[i]);
 }
 
 bool schema_is_plain(const struct ms_schema *schema)
@@ -93,11 +111,11 @@ void value_bare(struct buf *out, enum ms_type type, const struct ms_value *value
 		return;
 	switch (type) {
 	case MS_TYPE_U64:
-		buf_number(out, value->v.u, 10);
+		buf_decimal(out, value->v.u);
 		break;
 	case MS_TYPE_ADDRESS:
 		buf_add(out, "0x", 2);
-		buf_number(out, value->v.u, 16);
+		buf_hexadecimal(out, value->v.u);
 		break;
 	case MS_TYPE_BOOL:
 		buf_text(out, value->v.u ? "true" : "false");

@@ -473,10 +473,11 @@ static void text_sizes(void)
 static const char *export_hit(const struct ms_hit *hit, const struct ms_module *module, bool colour)
 {
 	ms_exporter *exporter = exporter_new("text");
-	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_value values[MS_COLUMNS_MAX] = {0};
 
 	ms_exporter_colour(exporter, colour);
-	record_hit(&bash, hit, &heap, module, values);
+	record_hit_place(&bash, &heap, module, values);
+	record_hit_found(hit, module, values);
 	put(exporter, &ms_schema_hit, values);
 	return exporter_end(exporter);
 }

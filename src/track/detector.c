@@ -22,7 +22,7 @@
 
 enum {
 	RUNS = 512,
-	PIECE = 256 * 1024, /* read at once; stays in the cache while it is compared */
+	PIECE = 1024 * 1024, /* read at once; stays in the cache while it is compared */
 	GIVEN_BACK_ROUNDS = 16,
 };
 
@@ -253,6 +253,35 @@ static int look_at_page(
 	return r == 0 && (det->update || area->fresh) ? keep(det, area, address, now) : r;
 }
 
+/* How many of the bytes, in whole pages, are those of the picture and need no closer look. */
+static size_t known(const struct ms_detector *det, const struct area *area, uint64_t address,
+	const uint8_t *now, size_t size)
+{
+	size_t there;
+	const uint8_t *old = area->fresh ? NULL : mirror_view(&det->mirror, address, &there);
+
+	there = old ? (size_t)min_u64(there, size) : 0;
+	return there && pagediff_equal(old, now, there) ? there : 0;
+}
+
+/* Looks at whole pages that were read. */
+static int look_at_pages(struct ms_detector *det, const struct area *area, uint64_t address,
+	const uint8_t *now, size_t size)
+{
+	size_t page = det->mirror.page, step;
+	int r = 0;
+
+	for (size_t at = 0; at < size && r == 0; at += step) {
+		step = known(det, area, address + at, now + at, size - at);
+		det->round.pages_written += step / page;
+		if (step)
+			continue;
+		step = page;
+		r = look_at_page(det, area, address + at, now + at);
+	}
+	return r;
+}
+
 /* Reads whole pages of an area and looks at each. */
 static int look_at(struct ms_detector *det, const struct area *area, uint64_t base, uint64_t end)
 {
@@ -267,8 +296,7 @@ static int look_at(struct ms_detector *det, const struct area *area, uint64_t ba
 			return r;
 		got -= got % page;
 		det->round.bytes_read += got;
-		for (size_t at = 0; at < got && r == 0; at += page)
-			r = look_at_page(det, area, base + at, det->buffer + at);
+		r = look_at_pages(det, area, base, det->buffer, got);
 		if (r < 0)
 			return r;
 		/* A page that cannot be read is passed over; it was given back, or is a guard. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine "yara" inside: yara.c is the engine, yara_rules.c makes rules of sources,
- * yara_compiled.c loads and describes them, yara_atoms.c knows where libyara need not look,
+ * yara_compiled.c loads and describes them, yara_trial.c lets another process do so first (and
+ * yara_image.h judges their files before that), yara_atoms.c knows where libyara need not look,
  * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks, yara_watch.c
  * ends it when it must.
  */
@@ -81,8 +82,14 @@ int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count);
 int yara_note(struct yara *yara, enum ms_note_kind kind, const char *file, uint64_t line,
 	const char *text);
 
-/* Loads rules that yara or yarac compiled. */
+/* Loads rules that yara or yarac compiled, after a check and a trial. */
 int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+
+/* The last part of that, without the other two. */
+int yara_compiled_open(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+
+/* The trial: has another process load and evaluate them. */
+int yara_compiled_try(const char *path, const uint8_t *data, size_t size);
 
 /* Whether a file's first bytes are those of compiled rules. */
 bool yara_is_compiled(const uint8_t *data, size_t size);

@@ -334,7 +334,7 @@ static const char *error_text(int error)
 /* What is to be said of an evaluation that was not, or not wholly, what was asked for. */
 static int verdict_status(struct verdict *v, YR_SCANNER *scanner, int error)
 {
-	const YR_STRING *string = yr_scanner_last_error_string(scanner);
+	const YR_STRING *limited, *string = yr_scanner_last_error_string(scanner);
 
 	if (v->status < 0)
 		return v->status;
@@ -350,12 +350,13 @@ static int verdict_status(struct verdict *v, YR_SCANNER *scanner, int error)
 			"the rules were not evaluated: %s (libyara's error %d, %s%s)",
 			error_text(error), error, string ? "string " : "",
 			string ? string->identifier : "in a condition");
-	string = v->blocks.limited ? v->blocks.limited : v->too_many;
+	limited = v->blocks.limited;
+	string = limited ? limited : v->too_many;
 	if (string)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"rule %s: string %s matches too often; only the first %d matches count",
 			v->set->rules->rules_table[string->rule_idx].identifier, string->identifier,
-			v->blocks.limited ? v->blocks.limited_count : YR_MAX_STRING_MATCHES);
+			limited ? v->blocks.limited_count : YR_MAX_STRING_MATCHES);
 	if (v->blocks.late)
 		return err_set(MS_ERR_TIMEOUT,
 			"the rules were evaluated over a part of the memory only: "

@@ -13,6 +13,7 @@
 #include "base/vec.h"
 #include "core/engine.h"
 
+#include <stdatomic.h>
 #include <yara.h>
 
 enum {
@@ -72,7 +73,8 @@ struct yara {
 	const char *tag, *identifier; /* NULL: all rules */
 	uint64_t timeout_ns;	      /* 0: none */
 	bool keep_going, no_prefilter, profile;
-	bool initialized; /* libyara was, for this engine */
+	bool initialized;	  /* libyara was, for this engine */
+	_Atomic uint64_t matches; /* that all evaluations under way keep */
 };
 
 /* Makes sets of the arguments' rules; yara->sets owns them, even after a failure. */
@@ -129,6 +131,7 @@ void yara_cuts_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t 
 /* Takes out matches that touch the edge of a mark where memory goes on. */
 void yara_windows_trim(YR_SCANNER *scanner, const struct ms_view *view);
 
+/* For any thread, as the next one: the number may be a little old. */
 uint64_t yara_matches_count(const YR_SCANNER *scanner);
 
 /* Has libyara no longer look for the strings that match most; returns one of them. */
@@ -163,11 +166,14 @@ struct yara_blocks {
 	size_t buffer_size, overlap;
 	VEC(struct yara_piece) pieces;
 	size_t piece;
-	bool shown;		  /* a block is being looked at */
-	size_t shown_bytes;	  /* since matches were counted */
-	const YR_STRING *limited; /* a string with too many matches, and how many were kept */
-	int limited_count;
-	bool late; /* some of the marked memory was left out */
+	bool shown;	    /* a block is being looked at */
+	size_t shown_bytes; /* since matches were counted */
+	bool late;	    /* some of the marked memory was left out */
+
+	/* Also used by the thread of yara_watch.c: */
+	_Atomic uint64_t matches;	    /* as many as were counted last */
+	_Atomic(const YR_STRING *) limited; /* a string with too many... */
+	atomic_int limited_count;	    /* ...and how many were kept */
 
 	/* While it evaluates conditions: all data, read when it is asked for. */
 	bool importing; /* a module looks for a program: only where memory begins */
@@ -183,6 +189,12 @@ int yara_blocks_init(struct yara_blocks *blocks, const struct yara *yara,
 	const struct yara_set *set, struct ms_view *view, YR_SCANNER *scanner,
 	uint64_t deadline_ns);
 void yara_blocks_done(struct yara_blocks *blocks);
+
+/*
+ * Counts the matches and, if all evaluations together have too many, has libyara look for fewer.
+ * For the thread of yara_watch.c, too: a block can bring millions.
+ */
+void yara_blocks_count(struct yara_blocks *blocks);
 
 /* A module begins or ends looking at memory. */
 void yara_blocks_import(struct yara_blocks *blocks, bool begins);

@@ -274,6 +274,26 @@ test_limits() {
 	done
 }
 
+# What all evaluations keep of matches has one limit.
+test_memory() {
+	need_feature yara
+	! grep -q -e __asan_init -e __tsan_init "$MEMSIFT" || skip "sanitizers need more memory"
+	for i in {1..6}; do
+		head -c 700000 /dev/zero | tr '\0' a >file$i
+	done
+	for i in {1..30}; do
+		echo "rule e$i { strings: \$a = { 61 } private condition: \$a }"
+	done >rules
+	peak=$(python3 -I -c 'import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=open("out", "w"), stderr=open("err", "w")).returncode
+print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' \
+		"$MEMSIFT" yara "$PWD"/file? -r rules --threads 3)
+	check_is "${peak% *}" 3
+	check_is "$(grep -c '^e30 1$' out)" 6
+	check_err "matches too often"
+	[ "${peak#* }" -lt $((128 * 1024)) ] || fail "it needed ${peak#* } KiB"
+}
+
 test_interrupted() {
 	need_feature yara
 	head -c 3000 /dev/zero >file

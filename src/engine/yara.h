@@ -168,12 +168,13 @@ struct yara_blocks {
 	size_t piece;
 	bool shown;	    /* a block is being looked at */
 	size_t shown_bytes; /* since matches were counted */
-	bool late;	    /* some of the marked memory was left out */
+	enum ms_state late; /* why some of the marked memory was left out; MS_STATE_DATA: none */
 
 	/* Also used by the thread of yara_watch.c: */
 	_Atomic uint64_t matches;	    /* as many as were counted last */
 	_Atomic(const YR_STRING *) limited; /* a string with too many... */
 	atomic_int limited_count;	    /* ...and how many were kept */
+	_Atomic enum ms_state ended;	    /* why it was ended from outside */
 
 	/* While it evaluates conditions: all data, read when it is asked for. */
 	bool importing; /* a module looks for a program: only where memory begins */
@@ -195,6 +196,9 @@ void yara_blocks_done(struct yara_blocks *blocks);
  * For the thread of yara_watch.c, too: a block can bring millions.
  */
 void yara_blocks_count(struct yara_blocks *blocks);
+
+/* Why it is to end: its own time is over, or the whole job's; MS_STATE_DATA: it is not. */
+enum ms_state yara_blocks_stopped(const struct yara_blocks *blocks);
 
 /* A module begins or ends looking at memory. */
 void yara_blocks_import(struct yara_blocks *blocks, bool begins);

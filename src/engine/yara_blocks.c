@@ -29,8 +29,13 @@ enum {
 
 /* ---- Looking for matches ---- */
 
+enum ms_state yara_blocks_stopped(const struct yara_blocks *b)
+{
+	return os_clock_ns() >= b->deadline_ns ? MS_STATE_DEADLINE : b->view->stopped(b->view);
+}
+
 /* Everything from here on is left out. */
-static void marks_give_up(struct yara_blocks *b)
+static void marks_give_up(struct yara_blocks *b, enum ms_state why)
 {
 	const struct ms_view *view = b->view;
 
@@ -39,10 +44,9 @@ static void marks_give_up(struct yara_blocks *b)
 		uint64_t at = max_u64(b->at, mark->base);
 
 		if (at < mark->base + mark->size)
-			b->view->missed(
-				b->view, at, mark->base + mark->size - at, MS_STATE_DEADLINE);
+			b->view->missed(b->view, at, mark->base + mark->size - at, why);
 	}
-	b->late = true;
+	b->late = why;
 }
 
 /* The parts of a stretch that were marked, as blocks to be shown. */
@@ -189,10 +193,11 @@ static YR_MEMORY_BLOCK *matching_end(struct yara_blocks *b)
 static YR_MEMORY_BLOCK *matching_next(struct yara_blocks *b)
 {
 	const struct yara_piece *piece;
+	enum ms_state why = yara_blocks_stopped(b);
 
 	block_finish(b);
-	if (b->view->stopped(b->view) || os_clock_ns() >= b->deadline_ns)
-		marks_give_up(b);
+	if (why)
+		marks_give_up(b, why);
 	while (b->status == 0 && b->piece == b->pieces.count && b->mark < b->view->mark_count)
 		b->status = part_read(b);
 	if (b->status < 0 || b->piece == b->pieces.count)

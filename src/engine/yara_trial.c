@@ -19,7 +19,7 @@ enum {
 };
 
 /* A condition may take long for a good reason: it is given up then, and has passed. */
-static const uint64_t rounds_ns = UINT64_C(1000000000), time_max_ns = UINT64_C(20000000000);
+static const uint64_t rounds_ns = UINT64_C(1000000000), time_max_ns = UINT64_C(10000000000);
 
 struct evaluation {
 	YR_SCANNER *scanner;
@@ -169,5 +169,7 @@ int yara_compiled_try(const char *path, const uint8_t *data, size_t size)
 	if (r < 0 || passed)
 		return r;
 	return err_set(MS_ERR_FORMAT,
-		"%s: these compiled rules are damaged: libyara fails when it evaluates them", path);
+		"%s: these compiled rules are damaged: libyara fails with them, or does not come "
+		"to an end",
+		path);
 }

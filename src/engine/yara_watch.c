@@ -42,10 +42,12 @@ static bool wait_tick(struct yara_watch *watch)
 	return !end;
 }
 
-static void scanner_end(YR_SCANNER *scanner)
+static void scanner_end(struct yara_blocks *blocks, enum ms_state why)
 {
+	YR_SCANNER *scanner = blocks->scanner;
 	size_t words = YR_BITMASK_SIZE(scanner->rules->num_strings);
 
+	blocks->ended = why;
 	/* libyara reads both as they are; a nanosecond has passed whenever it looks. */
 	__atomic_store_n(&scanner->timeout, 1, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < words; i++)
@@ -57,16 +59,14 @@ static void *watch_main(void *ctx)
 	struct yara_watch *watch = ctx;
 	struct yara_blocks *blocks = watch->blocks;
 	uint64_t stopped_ns = 0;
+	enum ms_state why = MS_STATE_DATA;
 
 	while (wait_tick(watch)) {
-		uint64_t now = os_clock_ns();
-
 		yara_blocks_count(blocks);
-		if (!stopped_ns &&
-			(now >= blocks->deadline_ns || blocks->view->stopped(blocks->view)))
-			stopped_ns = now;
-		if (stopped_ns && now - stopped_ns >= GRACE_NS)
-			scanner_end(blocks->scanner);
+		if (!why && (why = yara_blocks_stopped(blocks)))
+			stopped_ns = os_clock_ns();
+		if (why && os_clock_ns() - stopped_ns >= GRACE_NS)
+			scanner_end(blocks, why);
 	}
 	return NULL;
 }

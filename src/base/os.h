@@ -81,4 +81,15 @@ bool os_file_is_trusted(const char *path);
 /* Calls each for what a pattern of the shell matches, until it returns other than 0. */
 int os_glob(const char *pattern, int (*each)(void *ctx, const char *path), void *ctx);
 
+/*
+ * Has a copy of this process do a job that may crash it, and waits for its end. *ret_passed: the
+ * job returned true; false when it returned false, crashed, took more time than it may, or needed
+ * so much memory that it failed. The job sees all that the caller does, changes nothing of it,
+ * and may call malloc(), but must not wait for other threads: there are none. Fails when there is
+ * no such copy to be had. The program is told nothing of the process, neither by a signal nor by
+ * wait().
+ */
+int os_trial(bool (*job)(void *ctx), void *ctx, size_t memory_max, uint64_t time_max_ns,
+	bool *ret_passed);
+
 #endif

@@ -82,8 +82,11 @@ struct ms_view {
 	/* Says that a part of `data` could not be judged after all, and why. */
 	void (*missed)(struct ms_view *view, uint64_t base, uint64_t size, enum ms_state state);
 
-	/* True when the job is to end; asks the clock and the caller. */
-	bool (*stopped)(const struct ms_view *view);
+	/*
+	 * When the job is to end, the reason: MS_STATE_LIMIT or MS_STATE_DEADLINE; until then
+	 * MS_STATE_DATA, which is 0. Asks the clock and the caller.
+	 */
+	enum ms_state (*stopped)(const struct ms_view *view);
 };
 
 struct ms_engine_ops {

@@ -83,16 +83,19 @@ static void view_missed(struct ms_view *view, uint64_t base, uint64_t size, enum
 	pthread_mutex_unlock(&worker->state->lock);
 }
 
-static bool view_stopped(const struct ms_view *view)
+static enum ms_state view_stopped(const struct ms_view *view)
 {
 	struct run_state *state = view_worker(view)->state;
-	bool stopped;
+	enum ms_state why = MS_STATE_DATA;
 
 	pthread_mutex_lock(&state->lock);
 	run_check_limits(state);
-	stopped = !run_going_on(state);
+	if (!run_going_on(state))
+		why = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED
+			      ? MS_STATE_DEADLINE
+			      : MS_STATE_LIMIT;
 	pthread_mutex_unlock(&state->lock);
-	return stopped;
+	return why;
 }
 
 int worker_judge(struct worker *worker)

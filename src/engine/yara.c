@@ -321,7 +321,6 @@ static const char *error_text(int error)
 		int error;
 		const char *text;
 	} texts[] = {
-		{ERROR_SCAN_TIMEOUT, "it took too long"},
 		{ERROR_TOO_MANY_RE_FIBERS, "an expression has too many ways to match"},
 		{ERROR_EXEC_STACK_OVERFLOW, "a condition is nested too deeply"},
 		{ERROR_INTERNAL_FATAL_ERROR, "libyara failed"},
@@ -336,7 +335,7 @@ static const char *error_text(int error)
 /* What is to be said of an evaluation that was not, or not wholly, what was asked for. */
 static int verdict_status(struct verdict *v, YR_SCANNER *scanner, int error)
 {
-	const YR_STRING *string = yr_scanner_last_error_string(scanner);
+	const YR_STRING *limited, *string = yr_scanner_last_error_string(scanner);
 
 	if (v->status < 0)
 		return v->status;
@@ -346,22 +345,27 @@ static int verdict_status(struct verdict *v, YR_SCANNER *scanner, int error)
 		return err_nomem();
 	if (error == ERROR_SCAN_TIMEOUT)
 		return err_set(MS_ERR_TIMEOUT, "the rules were not evaluated to the end: %s",
-			error_text(error));
+			v->blocks.ended == MS_STATE_LIMIT
+				? "a limit ended the job before"
+				: "its time was over, or it was interrupted");
 	if (error != ERROR_SUCCESS)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"the rules were not evaluated: %s (libyara's error %d, %s%s)",
 			error_text(error), error, string ? "string " : "",
 			string ? string->identifier : "in a condition");
-	string = v->blocks.limited ? v->blocks.limited : v->too_many;
+	limited = v->blocks.limited;
+	string = limited ? limited : v->too_many;
 	if (string)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"rule %s: string %s matches too often; only the first %d matches count",
 			v->set->rules->rules_table[string->rule_idx].identifier, string->identifier,
-			v->blocks.limited ? v->blocks.limited_count : YR_MAX_STRING_MATCHES);
+			limited ? v->blocks.limited_count : YR_MAX_STRING_MATCHES);
 	if (v->blocks.late)
 		return err_set(MS_ERR_TIMEOUT,
-			"the rules were evaluated over a part of the memory only: "
-			"there was no time for more");
+			"the rules were evaluated over a part of the memory only: %s",
+			v->blocks.late == MS_STATE_LIMIT
+				? "a limit ended the job before"
+				: "its time was over, or it was interrupted");
 	return 0;
 }
 

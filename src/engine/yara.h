@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine "yara" inside: yara.c is the engine, yara_rules.c makes rules of sources,
- * yara_compiled.c loads and describes them, yara_atoms.c knows where libyara need not look,
+ * yara_compiled.c loads and describes them, yara_trial.c lets another process do so first (and
+ * yara_image.h judges their files before that), yara_atoms.c knows where libyara need not look,
  * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks, yara_watch.c
  * ends it when it must.
  */
@@ -12,6 +13,8 @@
 #include "base/vec.h"
 #include "core/engine.h"
 #include "engine/yara_lib.h"
+
+#include <stdatomic.h>
 
 enum {
 	YARA_MARGIN = 4,   /* bytes beside a match that may decide on it: two wide characters */
@@ -70,7 +73,8 @@ struct yara {
 	const char *tag, *identifier; /* NULL: all rules */
 	uint64_t timeout_ns;	      /* 0: none */
 	bool keep_going, no_prefilter, profile;
-	bool initialized; /* libyara was, for this engine */
+	bool initialized;	  /* libyara was, for this engine */
+	_Atomic uint64_t matches; /* that all evaluations under way keep */
 };
 
 /* Makes sets of the arguments' rules; yara->sets owns them, even after a failure. */
@@ -80,8 +84,14 @@ int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count);
 int yara_note(struct yara *yara, enum ms_note_kind kind, const char *file, uint64_t line,
 	const char *text);
 
-/* Loads rules that yara or yarac compiled. */
+/* Loads rules that yara or yarac compiled, after a check and a trial. */
 int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+
+/* The last part of that, without the other two. */
+int yara_compiled_open(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+
+/* The trial: has another process load and evaluate them. */
+int yara_compiled_try(const char *path, const uint8_t *data, size_t size);
 
 /* Whether a file's first bytes are those of compiled rules. */
 bool yara_is_compiled(const uint8_t *data, size_t size);
@@ -121,6 +131,7 @@ void yara_cuts_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t 
 /* Takes out matches that touch the edge of a mark where memory goes on. */
 void yara_windows_trim(YR_SCANNER *scanner, const struct ms_view *view);
 
+/* For any thread, as the next one: the number may be a little old. */
 uint64_t yara_matches_count(const YR_SCANNER *scanner);
 
 /* Has libyara no longer look for the strings that match most; returns one of them. */
@@ -155,11 +166,15 @@ struct yara_blocks {
 	size_t buffer_size, overlap;
 	VEC(struct yara_piece) pieces;
 	size_t piece;
-	bool shown;		  /* a block is being looked at */
-	size_t shown_bytes;	  /* since matches were counted */
-	const YR_STRING *limited; /* a string with too many matches, and how many were kept */
-	int limited_count;
-	bool late; /* some of the marked memory was left out */
+	bool shown;	    /* a block is being looked at */
+	size_t shown_bytes; /* since matches were counted */
+	enum ms_state late; /* why some of the marked memory was left out; MS_STATE_DATA: none */
+
+	/* Also used by the thread of yara_watch.c: */
+	_Atomic uint64_t matches;	    /* as many as were counted last */
+	_Atomic(const YR_STRING *) limited; /* a string with too many... */
+	atomic_int limited_count;	    /* ...and how many were kept */
+	_Atomic enum ms_state ended;	    /* why it was ended from outside */
 
 	/* While it evaluates conditions: all data, read when it is asked for. */
 	bool importing; /* a module looks for a program: only where memory begins */
@@ -175,6 +190,15 @@ int yara_blocks_init(struct yara_blocks *blocks, const struct yara *yara,
 	const struct yara_set *set, struct ms_view *view, YR_SCANNER *scanner,
 	uint64_t deadline_ns);
 void yara_blocks_done(struct yara_blocks *blocks);
+
+/*
+ * Counts the matches and, if all evaluations together have too many, has libyara look for fewer.
+ * For the thread of yara_watch.c, too: a block can bring millions.
+ */
+void yara_blocks_count(struct yara_blocks *blocks);
+
+/* Why it is to end: its own time is over, or the whole job's; MS_STATE_DATA: it is not. */
+enum ms_state yara_blocks_stopped(const struct yara_blocks *blocks);
 
 /* A module begins or ends looking at memory. */
 void yara_blocks_import(struct yara_blocks *blocks, bool begins);

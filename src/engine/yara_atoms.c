@@ -51,8 +51,8 @@ struct step {
 struct walk {
 	struct yara *yara;
 	const struct yara_set *set;
-	const YR_RULES *rules; /* of the set */
-	uint32_t table_size;
+	const YR_RULES *rules;	      /* of the set */
+	size_t table_size, pool_size; /* entries of transitions; bytes of matches */
 	VEC(struct step) todo;
 	VEC(struct step) atoms; /* of all sets; depth is the length */
 	bool anywhere;		/* some string has no atom, or one too short to tell anything */
@@ -97,15 +97,36 @@ static int owner_add(struct walk *walk, const YR_AC_MATCH *match)
 	return vec_push(&atoms->owners, owner) ? 0 : err_nomem();
 }
 
+/* Whether a pointer leads to an entry of a table; compiled rules come from files. */
+static bool in_table(const void *entry, const void *table, size_t size, size_t entry_size)
+{
+	uintptr_t at = (uintptr_t)entry - (uintptr_t)table;
+
+	return entry && at < size && size - at >= entry_size && at % entry_size == 0;
+}
+
+static bool match_is_right(const struct walk *walk, const YR_AC_MATCH *match)
+{
+	const YR_RULES *rules = walk->rules;
+
+	return in_table(match, rules->ac_match_pool, walk->pool_size, sizeof(*match)) &&
+	       in_table(match->string, rules->strings_table,
+		       (size_t)rules->num_strings * sizeof(YR_STRING), sizeof(YR_STRING)) &&
+	       match->string->rule_idx < rules->num_rules;
+}
+
 static int atom_add(struct walk *walk, const struct step *step)
 {
 	struct yara_atoms *atoms = &walk->yara->atoms;
 	struct yara_reach reach = {0, (uint32_t)step->depth};
 	uint32_t index = walk->rules->ac_match_table[step->state];
+	size_t seen = 0, seen_max = walk->pool_size / sizeof(YR_AC_MATCH);
 	double rate = 1;
 
 	for (const YR_AC_MATCH *match = &walk->rules->ac_match_pool[index - 1]; match;
 		match = match->next) {
+		if (!match_is_right(walk, match) || seen++ == seen_max)
+			return err_set(MS_ERR_FORMAT, "the compiled rules are damaged");
 		reach_add(&reach, match, step->depth);
 		if (walk->yara->profile && owner_add(walk, match) < 0)
 			return MS_ERR_MEMORY;
@@ -143,13 +164,13 @@ static int edges_follow(struct walk *walk, const struct step *from)
 /* Walks all edges of one set's automaton. */
 static int automaton_walk(struct walk *walk)
 {
-	YR_RULES_STATS stats;
+	const YR_ARENA_BUFFER *parts = walk->rules->arena->buffers;
 	size_t seen = 0;
 	int r = 0;
 
-	if (yr_rules_get_stats((YR_RULES *)walk->rules, &stats) != ERROR_SUCCESS)
-		return err_set(MS_ERR_FORMAT, "libyara tells nothing of the compiled rules");
-	walk->table_size = stats.ac_tables_size;
+	walk->pool_size = parts[YR_AC_STATE_MATCHES_POOL].used;
+	walk->table_size = min_u64(parts[YR_AC_TRANSITION_TABLE].used / sizeof(YR_AC_TRANSITION),
+		parts[YR_AC_STATE_MATCHES_TABLE].used / sizeof(uint32_t));
 	walk->todo.count = 0;
 	if (walk->table_size && !vec_push(&walk->todo, (struct step){0}))
 		return err_nomem();

@@ -22,14 +22,20 @@ enum {
 	PIECE_SIZE = 256 * 1024,
 	PIECE_OVERLAP = 16,
 	PROGRAM_SIZE = 4 * 1024 * 1024, /* of a block for modules */
-	MATCHES_MAX = 750000,		/* of all strings; about 80 bytes each, at most 136 */
+	MATCHES_MAX = 640000,		/* of all evaluations; about 80 bytes each, at most 136 */
+	MATCHES_MIN = 16384,		/* of one, whatever the others have */
 	NEAR = 8 * 1024, /* bytes that are read along rather than asking the system once more */
 };
 
 /* ---- Looking for matches ---- */
 
+enum ms_state yara_blocks_stopped(const struct yara_blocks *b)
+{
+	return os_clock_ns() >= b->deadline_ns ? MS_STATE_DEADLINE : b->view->stopped(b->view);
+}
+
 /* Everything from here on is left out. */
-static void marks_give_up(struct yara_blocks *b)
+static void marks_give_up(struct yara_blocks *b, enum ms_state why)
 {
 	const struct ms_view *view = b->view;
 
@@ -38,10 +44,9 @@ static void marks_give_up(struct yara_blocks *b)
 		uint64_t at = max_u64(b->at, mark->base);
 
 		if (at < mark->base + mark->size)
-			b->view->missed(
-				b->view, at, mark->base + mark->size - at, MS_STATE_DEADLINE);
+			b->view->missed(b->view, at, mark->base + mark->size - at, why);
 	}
-	b->late = true;
+	b->late = why;
 }
 
 /* The parts of a stretch that were marked, as blocks to be shown. */
@@ -132,6 +137,30 @@ static int part_read(struct yara_blocks *b)
 	return 0;
 }
 
+static uint64_t matches_account(struct yara_blocks *b, uint64_t count)
+{
+	uint64_t before = atomic_exchange(&b->matches, count);
+
+	/* It is const to all but this and the counters of atoms. */
+	atomic_fetch_add(&((struct yara *)b->yara)->matches, count - before);
+	return before;
+}
+
+void yara_blocks_count(struct yara_blocks *b)
+{
+	uint64_t count = yara_matches_count(b->scanner);
+	const YR_STRING *limited;
+
+	if (matches_account(b, count) >= count || count <= MATCHES_MIN ||
+		b->yara->matches <= MATCHES_MAX)
+		return;
+	limited = yara_matches_limit(b->scanner);
+	if (limited) {
+		b->limited_count = b->scanner->matches[limited->idx].count;
+		b->limited = limited;
+	}
+}
+
 /* Looks after the block that libyara is done with. */
 static void block_finish(struct yara_blocks *b)
 {
@@ -147,10 +176,7 @@ static void block_finish(struct yara_blocks *b)
 	if (b->shown_bytes < BLOCK_SIZE)
 		return;
 	b->shown_bytes = 0;
-	if (yara_matches_count(b->scanner) > MATCHES_MAX) {
-		b->limited = yara_matches_limit(b->scanner);
-		b->limited_count = b->scanner->matches[b->limited->idx].count;
-	}
+	yara_blocks_count(b);
 }
 
 static YR_MEMORY_BLOCK *matching_end(struct yara_blocks *b)
@@ -167,10 +193,11 @@ static YR_MEMORY_BLOCK *matching_end(struct yara_blocks *b)
 static YR_MEMORY_BLOCK *matching_next(struct yara_blocks *b)
 {
 	const struct yara_piece *piece;
+	enum ms_state why = yara_blocks_stopped(b);
 
 	block_finish(b);
-	if (b->view->stopped(b->view) || os_clock_ns() >= b->deadline_ns)
-		marks_give_up(b);
+	if (why)
+		marks_give_up(b, why);
 	while (b->status == 0 && b->piece == b->pieces.count && b->mark < b->view->mark_count)
 		b->status = part_read(b);
 	if (b->status < 0 || b->piece == b->pieces.count)
@@ -313,6 +340,7 @@ int yara_blocks_init(struct yara_blocks *b, const struct yara *yara, const struc
 
 void yara_blocks_done(struct yara_blocks *b)
 {
+	matches_account(b, 0);
 	for (size_t i = 0; i < b->kept.count; i++)
 		free(b->kept.data[i]);
 	free(b->kept.data);

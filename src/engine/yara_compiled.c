@@ -1,48 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Compiled rules. libyara's loader takes a file at its word: what it loads holds code for its
- * machine and places in memory. So a file is only handed over when its version is the one this
- * libyara writes and its table of parts (four bytes "YARA", the version, the number of parts,
- * then 8 bytes of offset and 4 of size for each) lies inside the file. That keeps out damaged and
- * foreign files. It does not make a hostile one harmless: SECURITY.md says so.
+ * Compiled rules. libyara's loader takes a file at its word: it makes pointers of what the file
+ * says and runs the code in it. So a file is checked from the first byte to the last
+ * (yara_image.c), and then tried out by another process (yara_trial.c), before it is loaded here.
+ * That keeps out damaged and foreign files. A file that was made to pass can still do harm:
+ * SECURITY.md says so.
  *
  * And what the rules look like in records.
  */
 #include "engine/yara.h"
 
-#include "base/bytes.h"
 #include "base/err.h"
-
-enum { HEADER_SIZE = 6, PART_SIZE = 12 };
+#include "engine/yara_image.h"
 
 bool yara_is_compiled(const uint8_t *data, size_t size)
 {
 	return size >= 4 && memcmp(data, "YARA", 4) == 0;
-}
-
-static int compiled_check(const char *path, const uint8_t *data, size_t size)
-{
-	uint64_t end = HEADER_SIZE + (uint64_t)YR_NUM_SECTIONS * PART_SIZE;
-
-	if (size < end)
-		return err_set(MS_ERR_FORMAT, "%s: these compiled rules are cut short", path);
-	if (data[4] != YR_ARENA_FILE_VERSION || data[5] != YR_NUM_SECTIONS)
-		return err_set(MS_ERR_FORMAT,
-			"%s: these rules were compiled for another version of YARA (%u; this is "
-			"%u); "
-			"compile them anew with yarac %s, or give their source",
-			path, data[4], YR_ARENA_FILE_VERSION, YR_VERSION);
-	for (size_t i = 0; i < YR_NUM_SECTIONS; i++) {
-		const uint8_t *part = data + HEADER_SIZE + i * PART_SIZE;
-		uint64_t offset = load_u64(part, false), length = load_u32(part + 8, false);
-
-		if (!length)
-			continue;
-		if (offset < end || offset > size || length > size - offset)
-			return err_set(MS_ERR_FORMAT, "%s: these compiled rules are damaged", path);
-		end = offset + length;
-	}
-	return 0;
 }
 
 struct stream {
@@ -65,22 +38,27 @@ static size_t stream_read(void *to, size_t size, size_t count, void *ctx)
 	return bytes / size;
 }
 
-int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules)
+int yara_compiled_open(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules)
 {
 	struct stream bytes = {data, size};
 	YR_STREAM stream = {.user_data = &bytes, .read = stream_read};
-	int r = compiled_check(path, data, size);
-	int e;
+	int e = yr_rules_load_stream(&stream, ret_rules);
 
-	if (r < 0)
-		return r;
-	e = yr_rules_load_stream(&stream, ret_rules);
 	if (e == ERROR_INSUFFICIENT_MEMORY)
 		return err_nomem();
 	if (e != ERROR_SUCCESS)
 		return err_set(MS_ERR_FORMAT, "%s: libyara cannot load these compiled rules (%d)",
 			path, e);
 	return 0;
+}
+
+int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules)
+{
+	int r = yara_image_check(path, data, size);
+
+	if (r == 0)
+		r = yara_compiled_try(path, data, size);
+	return r < 0 ? r : yara_compiled_open(path, data, size, ret_rules);
 }
 
 /* ---- Rules in records ---- */

@@ -117,12 +117,18 @@ void yara_windows_trim(YR_SCANNER *scanner, const struct ms_view *view)
 		}
 }
 
+/* libyara may be adding to it. */
+static int32_t list_count(const YR_SCANNER *scanner, uint32_t string)
+{
+	return __atomic_load_n(&scanner->matches[string].count, __ATOMIC_RELAXED);
+}
+
 uint64_t yara_matches_count(const YR_SCANNER *scanner)
 {
 	uint64_t count = 0;
 
 	for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
-		count += (uint64_t)scanner->matches[i].count;
+		count += (uint64_t)list_count(scanner, i);
 	return count;
 }
 
@@ -132,8 +138,8 @@ const YR_STRING *yara_matches_limit(YR_SCANNER *scanner)
 
 	for (int32_t limit = LIMIT_FIRST; !limited && limit; limit /= 2)
 		for (uint32_t i = 0; i < scanner->rules->num_strings; i++)
-			if (scanner->matches[i].count >= limit) {
-				/* The thread of yara_watch.c may do the same. */
+			if (list_count(scanner, i) >= limit) {
+				/* Two threads may do the same. */
 				__atomic_fetch_or(
 					&scanner->strings_temp_disabled[i / YR_BITMASK_SLOT_BITS],
 					1ul << i % YR_BITMASK_SLOT_BITS, __ATOMIC_RELAXED);

@@ -6,6 +6,9 @@
  * now and then (every 4 KiB of a block, every 100 instructions of a condition), so after a grace
  * that timeout is made to have passed. Many strings that match everywhere take many seconds for
  * 4 KiB, so from then on no string is looked for either; nothing is made of what was found.
+ *
+ * Many such strings also bring millions of matches in one block, which cost memory. So matches are
+ * counted here, too.
  */
 #include "engine/yara.h"
 
@@ -15,16 +18,14 @@
 #include <pthread.h>
 #include <time.h>
 
-enum { TICK_NS = 50 * 1000 * 1000, GRACE_NS = 1000 * 1000 * 1000 };
+enum { TICK_NS = 20 * 1000 * 1000, GRACE_NS = 1000 * 1000 * 1000 };
 
 struct yara_watch {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool end;
-	const struct ms_view *view;
-	YR_SCANNER *scanner;
-	uint64_t deadline_ns;
+	struct yara_blocks *blocks;
 };
 
 static bool wait_tick(struct yara_watch *watch)
@@ -41,10 +42,12 @@ static bool wait_tick(struct yara_watch *watch)
 	return !end;
 }
 
-static void scanner_end(YR_SCANNER *scanner)
+static void scanner_end(struct yara_blocks *blocks, enum ms_state why)
 {
+	YR_SCANNER *scanner = blocks->scanner;
 	size_t words = YR_BITMASK_SIZE(scanner->rules->num_strings);
 
+	blocks->ended = why;
 	/* libyara reads both as they are; a nanosecond has passed whenever it looks. */
 	__atomic_store_n(&scanner->timeout, 1, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < words; i++)
@@ -54,15 +57,16 @@ static void scanner_end(YR_SCANNER *scanner)
 static void *watch_main(void *ctx)
 {
 	struct yara_watch *watch = ctx;
+	struct yara_blocks *blocks = watch->blocks;
 	uint64_t stopped_ns = 0;
+	enum ms_state why = MS_STATE_DATA;
 
 	while (wait_tick(watch)) {
-		uint64_t now = os_clock_ns();
-
-		if (!stopped_ns && (now >= watch->deadline_ns || watch->view->stopped(watch->view)))
-			stopped_ns = now;
-		if (stopped_ns && now - stopped_ns >= GRACE_NS)
-			scanner_end(watch->scanner);
+		yara_blocks_count(blocks);
+		if (!why && (why = yara_blocks_stopped(blocks)))
+			stopped_ns = os_clock_ns();
+		if (why && os_clock_ns() - stopped_ns >= GRACE_NS)
+			scanner_end(blocks, why);
 	}
 	return NULL;
 }
@@ -75,9 +79,7 @@ int yara_watch_begin(struct yara_blocks *blocks, struct yara_watch **ret_watch)
 
 	if (!watch)
 		return err_nomem();
-	watch->view = blocks->view;
-	watch->scanner = blocks->scanner;
-	watch->deadline_ns = blocks->deadline_ns;
+	watch->blocks = blocks;
 	/* Without one it would not look at the clock at all. */
 	blocks->scanner->timeout = UINT64_MAX / 2;
 	pthread_mutex_init(&watch->lock, NULL);

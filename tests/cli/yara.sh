@@ -274,6 +274,26 @@ test_limits() {
 	done
 }
 
+# What all evaluations keep of matches has one limit.
+test_memory() {
+	need_feature yara
+	! grep -q -e __asan_init -e __tsan_init "$MEMSIFT" || skip "sanitizers need more memory"
+	for i in {1..6}; do
+		head -c 700000 /dev/zero | tr '\0' a >file$i
+	done
+	for i in {1..30}; do
+		echo "rule e$i { strings: \$a = { 61 } private condition: \$a }"
+	done >rules
+	peak=$(python3 -I -c 'import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=open("out", "w"), stderr=open("err", "w")).returncode
+print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' \
+		"$MEMSIFT" yara "$PWD"/file? -r rules --threads 3)
+	check_is "${peak% *}" 3
+	check_is "$(grep -c '^e30 1$' out)" 6
+	check_err "matches too often"
+	[ "${peak#* }" -lt $((128 * 1024)) ] || fail "it needed ${peak#* } KiB"
+}
+
 test_interrupted() {
 	need_feature yara
 	head -c 3000 /dev/zero >file
@@ -321,6 +341,28 @@ test_dump_on_hit() {
 	check_is "$(hits)" 3
 	run yara "$(realpath ./*.core)" -r rules -s
 	check_out "r "
+}
+
+# A limit holds for what is searched and what is dumped together.
+test_dump_on_hit_limits() {
+	need_feature yara
+	puppet adjacent
+	rule r puppet-border-needle >rules
+	run yara $pid -r rules --address "$(range adjacent 12288)" --dump-on-hit region \
+		--max-memory-size 14K -f ndjson
+	check_status 3
+	[ "$(record summary bytes_read)" -le 14336 ] || fail "it read $(record summary bytes_read)"
+	[ "$(cat ./*.bin | wc -c)" -lt 8192 ] || fail "nothing was left out of the dumps"
+	rm -f ./*.bin
+	run yara $pid -r rules --address "$(range adjacent 12288)" --dump-on-hit region \
+		--max-memory-size 12K
+	check_status 3
+	check_err "the dumps that follow are left out"
+	check_is "$(ls ./*.bin 2>/dev/null)" ""
+	LIMIT=60
+	run yara $pid -q --timeout 1s --dump-on-hit process --rule \
+		'rule r { strings: $a = "puppet-border-needle" condition: $a or for all i in (1..1000000000000) : (i > 0) }'
+	check_status 3
 }
 
 test_collect() {

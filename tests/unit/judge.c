@@ -15,7 +15,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { TARGETS = 12, SEGMENTS = 3, SIZE = 3 * SCAN_CHUNK + 777, BASE = 0x10000, REACH = 10 };
+enum { TARGETS = 12, SEGMENTS = 3, SIZE = 3 * SCAN_CHUNK + 777, REACH = 10 };
+enum { BASE = 0x10000, FIRST_BASE = 0x8000 }; /* of the first target: so it can be told */
 
 /* ---- Sets of ranges -------------------------------------------------------------------- */
 
@@ -95,6 +96,8 @@ struct bench {
 	int verdict;	 /* what judging returns */
 	bool misses;	 /* says of each mark that it could not be judged */
 	bool waits;	 /* judges until it is told to stop */
+	bool first_goes; /* but for the first target, as soon as there is another */
+	atomic_int why;	 /* it was told to */
 	bool all_marked; /* marks reach far beyond the data */
 	bool floods;	 /* hits throughout each mark, and chunks that take unequally long */
 	atomic_uint spans, judged, at_once, most_at_once;
@@ -141,13 +144,19 @@ static int judge_source(
 {
 	static const struct ms_rule rule = {.name = "rule", .space = "space"};
 	unsigned now = ++bench->at_once;
+	bool waits = bench->waits;
 	int r = 0;
 
 	(void)engine, (void)scratch;
 	bench->judged++;
+	if (bench->first_goes && view->data[0].base == FIRST_BASE) {
+		waits = false;
+		while (bench->judged < 2 && !view->stopped(view))
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
 	if (now > bench->most_at_once)
 		bench->most_at_once = now;
-	while (bench->waits && !view->stopped(view))
+	while (waits && !(bench->why = (int)view->stopped(view)))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	for (size_t i = 0; i < view->mark_count && r == 0; i++) {
 		struct ms_range mark = view->marks[i];
@@ -192,14 +201,16 @@ static void bench_new(void)
 	fresh = (struct bench){.job = {.size = sizeof(fresh.job)}};
 	bench = &fresh;
 	for (size_t i = 0; i < TARGETS; i++) {
+		uint64_t base = i ? BASE : FIRST_BASE;
+
 		bench->segments[i][0] = (struct ms_segment){
-			.base = BASE, .size = SCAN_CHUNK, .data = bytes, .perm = 1};
-		bench->segments[i][1] = (struct ms_segment){.base = BASE + SCAN_CHUNK,
+			.base = base, .size = SCAN_CHUNK, .data = bytes, .perm = 1};
+		bench->segments[i][1] = (struct ms_segment){.base = base + SCAN_CHUNK,
 			.size = SCAN_CHUNK,
 			.data = bytes + SCAN_CHUNK,
 			.perm = 1};
 		/* Behind a hole. */
-		bench->segments[i][2] = (struct ms_segment){.base = BASE + 2 * SCAN_CHUNK + 4096,
+		bench->segments[i][2] = (struct ms_segment){.base = base + 2 * SCAN_CHUNK + 4096,
 			.size = SIZE - 2 * SCAN_CHUNK,
 			.data = bytes + 2 * SCAN_CHUNK,
 			.perm = 1};
@@ -355,6 +366,20 @@ static void test_hits_have_a_limit(void)
 	bench_free();
 }
 
+/* Whoever is judging another target meanwhile hears the true reason. */
+static void test_a_limit_on_hits_is_told_as_a_limit(void)
+{
+	bench_new();
+	bench->waits = bench->first_goes = true;
+	bench->job.hits_max = 1;
+	bench->job.timeout_ns = 30 * UINT64_C(1000000000);
+	bench_run(2);
+	check(bench->hit_limit);
+	check_u64(bench->judged, 2);
+	check_u64((unsigned)bench->why, MS_STATE_LIMIT);
+	bench_free();
+}
+
 /* Of a target that was not judged, nothing counts as looked at. */
 static void test_a_deadline_leaves_no_judgement_open(void)
 {
@@ -365,6 +390,7 @@ static void test_a_deadline_leaves_no_judgement_open(void)
 	check(bench->judged <= 2 && bench->judged > 0);
 	check(bench->read <= bench->judged * (uint64_t)SIZE);
 	check_u64(bench->read + bench->gaps[MS_STATE_DEADLINE], bench->total);
+	check_u64((unsigned)bench->why, MS_STATE_DEADLINE);
 	bench_free();
 }
 
@@ -434,6 +460,7 @@ static const struct test tests[] = {
 	{"what_was_missed_was_not_read", test_what_was_missed_was_not_read},
 	{"an_error_is_the_targets_own", test_an_error_is_the_targets_own},
 	{"hits_have_a_limit", test_hits_have_a_limit},
+	{"a_limit_on_hits_is_told_as_a_limit", test_a_limit_on_hits_is_told_as_a_limit},
 	{"a_deadline_leaves_no_judgement_open", test_a_deadline_leaves_no_judgement_open},
 	{"it_can_be_cancelled", test_it_can_be_cancelled},
 	{"what_was_read_but_not_judged_is_a_gap", test_what_was_read_but_not_judged_is_a_gap},

@@ -591,7 +591,7 @@ struct ms_dump {
 	enum ms_dump_format format;
 	const ms_filter *filter;
 	struct ms_job job;
-	enum ms_pause pause; /* meanwhile; with MS_PAUSE_FREEZE a core has the registers */
+	enum ms_pause pause; /* meanwhile; a core then has the registers */
 	bool zstd;	     /* compress (feature "zstd"); ".zst" is for the caller to add */
 	unsigned file_flags; /* MS_FILE_* */
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */

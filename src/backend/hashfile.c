@@ -204,7 +204,7 @@ static int hashfile_open(struct ms_host *host, const char *path)
 	uint8_t head[HASHFILE_MAGIC_SIZE + 4];
 	AUTO_CLOSE int fd = -1;
 	size_t got;
-	int r = os_file_open(path, &fd, &file->size);
+	int r = host_file_open(host, path, &fd, &file->size);
 
 	if (r < 0)
 		return r;

@@ -384,7 +384,9 @@ static int source_threads(struct ms_source *src, struct thread_list *out)
 
 	if (ls->pause)
 		return linux_pause_threads(ls->pause, out);
-	return linux_threads(linux_threads_dir(ls), src->process.pid, out);
+	if (ls->twin)
+		return linux_twin_threads(ls->twin, linux_threads_dir(ls), out);
+	return linux_threads(ls->dir, src->process.pid, out);
 }
 
 static int enter_twin(struct ms_source *src)

@@ -334,6 +334,24 @@ int guard_stop_all(struct guard *guard, struct guard_task *ret_task)
 	return r;
 }
 
+void guard_keep_registers(struct guard *guard)
+{
+	for (size_t i = 0; i < guard->thread_count; i++) {
+		struct guard_thread *thread = &guard->threads[i];
+
+		thread->registers = guard->registers_used;
+		for (size_t set = 0; set < LINUX_REGISTER_SETS && thread->stopped; set++) {
+			size_t at = guard->registers_used;
+
+			if (GUARD_REGISTERS_MAX - at < LINUX_REGISTER_SET_MAX)
+				return;
+			thread->sizes[set] = linux_register_set(
+				thread->tid, set, guard->registers + at, LINUX_REGISTER_SET_MAX);
+			guard->registers_used += thread->sizes[set];
+		}
+	}
+}
+
 void guard_resume(struct guard *guard, const struct guard_task *task)
 {
 	for (size_t i = 0; i < guard->thread_count; i++)

@@ -73,6 +73,25 @@ void buf_fill(struct buf *buf, char c, size_t count)
 	buf->data[buf->size] = '\0';
 }
 
+void buf_u16(struct buf *buf, uint16_t value)
+{
+	const uint8_t bytes[] = {(uint8_t)value, (uint8_t)(value >> 8)};
+
+	buf_add(buf, bytes, sizeof(bytes));
+}
+
+void buf_u32(struct buf *buf, uint32_t value)
+{
+	buf_u16(buf, (uint16_t)value);
+	buf_u16(buf, (uint16_t)(value >> 16));
+}
+
+void buf_u64(struct buf *buf, uint64_t value)
+{
+	buf_u32(buf, (uint32_t)value);
+	buf_u32(buf, (uint32_t)(value >> 32));
+}
+
 void buf_hex(struct buf *buf, const void *data, size_t size)
 {
 	const unsigned char *bytes = data;

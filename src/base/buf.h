@@ -54,6 +54,11 @@ void buf_hexadecimal(struct buf *buf, uint64_t value);
 /* Appends a character count times. */
 void buf_fill(struct buf *buf, char c, size_t count);
 
+/* Appends little-endian numbers as bytes. */
+void buf_u16(struct buf *buf, uint16_t value);
+void buf_u32(struct buf *buf, uint32_t value);
+void buf_u64(struct buf *buf, uint64_t value);
+
 /* Appends lower-case hex. */
 void buf_hex(struct buf *buf, const void *data, size_t size);
 

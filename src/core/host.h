@@ -214,6 +214,7 @@ struct ms_host {
 	char *name;
 	const struct ms_host_options *options; /* while it is opened; may be NULL */
 	char *why;			       /* this kind of host; may be NULL */
+	int unpacked; /* while it is opened: what is in its file; -1 if that is not compressed */
 	struct process_list processes;
 	VEC(struct ms_process) selected;
 	struct check_list checks;
@@ -248,6 +249,9 @@ struct ms_source {
 
 /* Allocates a host of that kind with zeroed private state; ms_host_free() frees it. */
 int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **ret_host);
+
+/* Opens the file that a host of files is of, or what was in it if it is compressed. */
+int host_file_open(const struct ms_host *host, const char *path, int *ret_fd, uint64_t *ret_size);
 
 /* The region that holds address in an ascending list, or NULL. */
 const struct ms_region *region_find(const struct region_list *list, uint64_t address);

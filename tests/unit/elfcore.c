@@ -332,8 +332,8 @@ static void other_files(void)
 	check_text(host->ops->scheme, "raw");
 	ms_host_free(host);
 	check_u64(ms_host_open("core:/proc/self/exe", &host), MS_ERR_FORMAT);
-	check_u64(open_bytes("\x28\xb5\x2f\xfd and more of it", 20, &host), MS_ERR_FORMAT);
-	check(strstr(ms_error(), "zstd -d"));
+	check(open_bytes("\x28\xb5\x2f\xfd and more of it", 20, &host) < 0);
+	check(strstr(ms_error(), "unpack") || strstr(ms_error(), "zstd -d"));
 }
 
 /* Notes that lie; the memory is there all the same. */

@@ -342,11 +342,9 @@ static int core_processes(struct ms_host *host, struct process_list *out)
 
 static int core_attach(struct ms_host *host, struct ms_source *src)
 {
-	struct elfcore *core = host->priv;
+	const struct elfcore *core = host->priv;
 
 	src->page_size = core->page_size;
-	src->auxv = core->notes.auxv.data;
-	src->auxv_size = core->notes.auxv.size;
 	return 0;
 }
 

@@ -145,6 +145,12 @@ struct ms_source_ops {
 	/* NULL: ELF modules are found from the regions (core/module.c). */
 	int (*modules)(struct ms_source *src, struct module_list *out);
 
+	/*
+	 * The auxiliary vector as the system keeps it, for dumps; it lives as long as the source.
+	 * NULL, or failing: unknown.
+	 */
+	int (*auxv)(struct ms_source *src, const void **ret_data, size_t *ret_size);
+
 	/* NULL: the source knows no threads. */
 	int (*threads)(struct ms_source *src, struct thread_list *out);
 
@@ -232,10 +238,6 @@ struct ms_source {
 	 */
 	enum ms_state unread;
 	size_t page_size; /* granularity of what can be read or not; set to 4096 before attach */
-
-	/* The auxiliary vector as the system keeps it, for dumps; borrowed from the backend. */
-	const void *auxv;
-	size_t auxv_size;
 
 	struct region_list regions; /* as of the last ms_source_regions() or scan */
 	bool regions_known;

@@ -5,6 +5,8 @@
 
 #ifdef REGEX_SONAME
 
+LATE_NOTE(REGEX_SONAME, "regex", "regular expressions");
+
 struct regex_lib regex_lib;
 
 int regex_lib_load(void)
@@ -13,7 +15,7 @@ int regex_lib_load(void)
 
 	_Static_assert(
 		sizeof(regex_lib) == ARRAY_SIZE(names) * sizeof(void *), "a table of pointers");
-	return late_load(LATE_REGEX, names, ARRAY_SIZE(names), &regex_lib);
+	return late_load(&late_libraries[LATE_REGEX], names, ARRAY_SIZE(names), &regex_lib);
 }
 
 #endif

@@ -5,6 +5,8 @@
 
 #ifdef YARA_SONAME
 
+LATE_NOTE(YARA_SONAME, "yara", "YARA rules");
+
 struct yara_lib yara_lib;
 
 int yara_lib_load(void)
@@ -13,7 +15,7 @@ int yara_lib_load(void)
 
 	_Static_assert(
 		sizeof(yara_lib) == ARRAY_SIZE(names) * sizeof(void *), "a table of pointers");
-	return late_load(LATE_YARA, names, ARRAY_SIZE(names), &yara_lib);
+	return late_load(&late_libraries[LATE_YARA], names, ARRAY_SIZE(names), &yara_lib);
 }
 
 #endif

@@ -279,10 +279,14 @@ static void own_process(struct buf *out, const struct ms_process *process)
 int core_notes_make(
 	const struct dump *dump, const struct dump_regions *regions, struct buf *ret_notes)
 {
+	struct ms_source *src = dump->src;
+	const void *auxv;
+	size_t size;
+
 	if (!threads(ret_notes, dump, true))
 		prpsinfo(ret_notes, dump);
-	if (dump->src->auxv_size)
-		bytes_note(ret_notes, "CORE", NT_AUXV, dump->src->auxv, dump->src->auxv_size);
+	if (src->ops->auxv && src->ops->auxv(src, &auxv, &size) == 0)
+		bytes_note(ret_notes, "CORE", NT_AUXV, auxv, size);
 	files(ret_notes, dump);
 	threads(ret_notes, dump, false);
 	own_process(ret_notes, &dump->src->process);

@@ -30,12 +30,14 @@ static struct {
 	CRYPTO_FUNCTIONS(LATE_MEMBER)
 } crypto;
 
+LATE_NOTE(CRYPTO_SONAME, "crypto", "SHA-256 hashes");
+
 static int crypto_load(void)
 {
 	static const char *const names[] = {CRYPTO_FUNCTIONS(LATE_NAME)};
 
 	_Static_assert(sizeof(crypto) == ARRAY_SIZE(names) * sizeof(void *), "a table of pointers");
-	return late_load(LATE_CRYPTO, names, ARRAY_SIZE(names), &crypto);
+	return late_load(&late_libraries[LATE_CRYPTO], names, ARRAY_SIZE(names), &crypto);
 }
 
 #define EVP_DigestFinal_ex crypto.EVP_DigestFinal_ex

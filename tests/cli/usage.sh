@@ -213,20 +213,24 @@ test_missing_libraries() {
 	check_out "1 file  0x0 "
 	check_silent
 	for library in $libraries; do
-		run doctor
-		check_status 0
-		check_out "cannot load $library: "
 		case $library in
 		libhs.*) run search -e 'te.t' file ;;
 		libyara.*) run yara --rule 'rule r { condition: true }' file ;;
 		libcrypto.*) run collect file -o evidence ;;
-		*) fail "what needs $library?" ;;
+		*) continue ;; # there is a way around it
 		esac
 		check [ "$status" != 0 ]
 		check_err " need a library: cannot load $library: "
 		check_err "; install "
 		check_is "$(wc -l <err)" 1
+		run doctor
+		check_status 0
+		check_out "cannot load $library: "
 	done
+	[ "${libraries#*libedit}" != "$libraries" ] && command -v script >/dev/null || return 0
+	echo 0123456789 >image
+	printf '= 0x33323130\nquit\n' | script -qec "$MEMSIFT scan ./image --type u32" /dev/null >out
+	check_out "1 match"
 }
 
 # Options may stand before and after the targets; the record has them as they were typed.

@@ -384,6 +384,7 @@ struct search {
 	struct scratch *scratch;
 	struct ms_emit *emit;
 	struct walk walks[LANES_MAX];
+	struct ms_hit hit; /* what no string has stays zero */
 };
 
 static bool all_ascii(const uint8_t *data, size_t size)
@@ -438,31 +439,26 @@ static bool text_matches(struct search *search, struct ms_hit *hit)
 static int piece_emit(struct search *search, const struct walk *walk)
 {
 	const struct strings *strings = search->strings;
+	struct ms_hit *hit = &search->hit;
 	size_t at = walk_at(walk);
-	bool continued = at != walk->next_run;
-	size_t size = piece_end(walk, at, continued) - at;
-	struct ms_hit hit = {
-		.address = walk->address + at,
-		.size = size,
-		.bytes = walk->data + at,
-		.bytes_size = size,
-		.encoding = walk->lane->name,
-		.text = (const char *)walk->data + at,
-		.text_size = size,
-		.continued = continued,
-	};
 
+	hit->continued = at != walk->next_run;
+	hit->address = walk->address + at;
+	hit->size = hit->bytes_size = hit->text_size = piece_end(walk, at, hit->continued) - at;
+	hit->bytes = walk->data + at;
+	hit->encoding = walk->lane->name;
+	hit->text = (const char *)hit->bytes;
 	if (walk->lane->stride == 2) {
-		hit.text = search->scratch->text;
-		hit.text_size = text_from_units(search->scratch->text, hit.bytes, size,
-			walk->lane->form == PRINTABLE_UTF16BE);
+		hit->text = search->scratch->text;
+		hit->text_size = text_from_units(search->scratch->text, hit->bytes,
+			hit->bytes_size, walk->lane->form == PRINTABLE_UTF16BE);
 	} else if (walk->lane->form == PRINTABLE_UTF8 && strings->ascii &&
-		   all_ascii(hit.bytes, size)) {
-		hit.encoding = "ascii";
+		   all_ascii(hit->bytes, hit->bytes_size)) {
+		hit->encoding = "ascii";
 	}
-	if (strings->has_grep && !text_matches(search, &hit))
+	if (strings->has_grep && !text_matches(search, hit))
 		return 0;
-	return search->emit->hit(search->emit, &hit);
+	return search->emit->hit(search->emit, hit);
 }
 
 /* The lane whose next piece comes first, or NULL. */

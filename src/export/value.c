@@ -64,6 +64,17 @@ static void json_escape(struct buf *out, const unsigned char *data, size_t lengt
 		buf_format(out, "\\u%04x", data[length - 1]);
 }
 
+/* How many characters stand for themselves in a JSON text. */
+static size_t json_plain_length(const unsigned char *data, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && data[length] >= ' ' && data[length] < 0x7f && data[length] != '"' &&
+		data[length] != '\\')
+		length++;
+	return length;
+}
+
 static void json_text(struct buf *out, const void *text, size_t size)
 {
 	const unsigned char *data = text;
@@ -72,6 +83,11 @@ static void json_text(struct buf *out, const void *text, size_t size)
 
 	buf_char(out, '"');
 	for (size_t i = 0; i < size; i += length ? length : 1) {
+		length = json_plain_length(data + i, size - i);
+		if (length) {
+			buf_add(out, data + i, length);
+			continue;
+		}
 		length = value_character(data + i, size - i, &control);
 		if (!length)
 			buf_text(out, VALUE_REPLACEMENT);
@@ -163,11 +179,13 @@ void value_json(struct buf *out, enum ms_type type, const struct ms_value *value
 {
 	size_t start = out->size;
 
-	if (value->present && type == MS_TYPE_TEXT)
+	if (!value->present)
+		buf_add(out, "null", 4);
+	else if (type == MS_TYPE_TEXT)
 		json_text(out, value->v.data, value->size);
-	else if (value->present && type == MS_TYPE_LIST)
+	else if (type == MS_TYPE_LIST)
 		json_list(out, value);
-	else if (value->present && type == MS_TYPE_BYTES && !value->size)
+	else if (type == MS_TYPE_BYTES && !value->size)
 		buf_text(out, "\"\"");
 	else {
 		if (type_is_quoted(type))
@@ -182,20 +200,34 @@ void value_json(struct buf *out, enum ms_type type, const struct ms_value *value
 	}
 }
 
-void value_json_object(struct buf *out, const char *type, const struct ms_record *record)
+static void json_open(struct buf *out, const char *type)
 {
-	const struct ms_schema *schema = record->schema;
-
 	buf_char(out, '{');
 	if (type) {
 		buf_text(out, "\"type\":");
 		json_text(out, type, strlen(type));
 	}
+}
+
+void value_json_key(
+	struct buf *out, const char *type, const struct ms_schema *schema, size_t column)
+{
+	if (column == 0)
+		json_open(out, type);
+	if (column || type)
+		buf_char(out, ',');
+	json_text(out, schema->columns[column].name, strlen(schema->columns[column].name));
+	buf_char(out, ':');
+}
+
+void value_json_object(struct buf *out, const char *type, const struct ms_record *record)
+{
+	const struct ms_schema *schema = record->schema;
+
+	if (!schema->column_count)
+		json_open(out, type);
 	for (size_t i = 0; i < schema->column_count; i++) {
-		if (i || type)
-			buf_char(out, ',');
-		json_text(out, schema->columns[i].name, strlen(schema->columns[i].name));
-		buf_char(out, ':');
+		value_json_key(out, type, schema, i);
 		value_json(out, schema->columns[i].type, &record->values[i]);
 	}
 	buf_char(out, '}');

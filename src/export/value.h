@@ -48,6 +48,10 @@ bool schema_is_plain(const struct ms_schema *schema);
  */
 void value_json_object(struct buf *out, const char *type, const struct ms_record *record);
 
+/* Appends what stands before the value of a column in such an object. */
+void value_json_key(
+	struct buf *out, const char *type, const struct ms_schema *schema, size_t column);
+
 void value_json(struct buf *out, enum ms_type type, const struct ms_value *value);
 
 /*

@@ -180,10 +180,11 @@ static void wrote(void *ctx, const char *path, uint64_t size, const char *sha256
 }
 
 static int wish_dump(const struct yara_run *run, const struct target_group *group,
-	const struct dump_wish *wish, const struct output *output)
+	const struct dump_wish *wish, const struct output *output, const struct ms_job *job,
+	struct summary *summary)
 {
 	const struct ms_process *process = NULL;
-	struct ms_coverage coverage;
+	struct ms_coverage coverage = {0};
 	ms_source *source = NULL;
 	ms_filter *filter = NULL;
 	char *stem, *path = NULL, time[17];
@@ -209,7 +210,7 @@ static int wish_dump(const struct yara_run *run, const struct target_group *grou
 			.path = wish->size ? "." : path,
 			.format = wish->size ? MS_DUMP_RAW : MS_DUMP_CORE,
 			.filter = filter,
-			.job = job_make(run->options),
+			.job = *job,
 			.file_flags = run->options->force ? MS_FILE_FORCE : 0,
 			.wrote = wrote,
 			.ctx = (void *)run->options,
@@ -217,6 +218,8 @@ static int wish_dump(const struct yara_run *run, const struct target_group *grou
 		};
 
 		r = ms_source_dump(source, &dump, &coverage);
+		summary->bytes_read += coverage.read;
+		summary->partial |= coverage.partial;
 	}
 	ms_filter_free(filter);
 	ms_source_free(source);
@@ -231,8 +234,17 @@ static void group_done(
 	struct yara_run *run = ctx;
 
 	for (size_t i = 0; i < run->wish_count && !interrupted(); i++) {
-		int r = wish_dump(run, group, &run->wishes[i], output);
+		struct ms_job job = job_make(run->options);
+		int r;
 
+		/* The limits are those of the whole run. */
+		if (!job_rest(&job, summary->bytes_read, output->started_ns)) {
+			complain("--max-memory-size was reached; the dumps that follow are left "
+				 "out");
+			summary->partial = true;
+			break;
+		}
+		r = wish_dump(run, group, &run->wishes[i], output, &job, summary);
 		if (r < 0) {
 			output_error(output, run->wishes[i].pid, "dump", ms_error());
 			summary->partial = true;

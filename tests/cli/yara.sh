@@ -343,6 +343,24 @@ test_dump_on_hit() {
 	check_out "r "
 }
 
+# A limit holds for what is searched and what is dumped together.
+test_dump_on_hit_limits() {
+	need_feature yara
+	puppet adjacent
+	rule r puppet-border-needle >rules
+	run yara $pid -r rules --address "$(range adjacent 12288)" --dump-on-hit region \
+		--max-memory-size 14K -f ndjson
+	check_status 3
+	[ "$(record summary bytes_read)" -le 14336 ] || fail "it read $(record summary bytes_read)"
+	[ "$(cat ./*.bin | wc -c)" -lt 8192 ] || fail "nothing was left out of the dumps"
+	rm -f ./*.bin
+	run yara $pid -r rules --address "$(range adjacent 12288)" --dump-on-hit region \
+		--max-memory-size 12K
+	check_status 3
+	check_err "the dumps that follow are left out"
+	check_is "$(ls ./*.bin 2>/dev/null)" ""
+}
+
 test_collect() {
 	need_feature yara
 	puppet adjacent

@@ -3,8 +3,8 @@
  * The engine "yara" inside: yara.c is the engine, yara_rules.c makes rules of sources,
  * yara_compiled.c loads and describes them, yara_trial.c lets another process do so first (and
  * yara_image.h judges their files before that), yara_atoms.c knows where libyara need not look,
- * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks, yara_watch.c
- * ends it when it must.
+ * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks,
+ * yara_watch.c ends it when it must, yara_window.c shows what lies around matches.
  */
 #ifndef MS_ENGINE_YARA_H
 #define MS_ENGINE_YARA_H
@@ -136,6 +136,20 @@ uint64_t yara_matches_count(const YR_SCANNER *scanner);
 
 /* Has libyara no longer look for the strings that match most; returns one of them. */
 const YR_STRING *yara_matches_limit(YR_SCANNER *scanner);
+
+/* ---- What is shown of matches ---- */
+
+struct yara_window {
+	struct ms_view *view;
+	uint8_t *buffer;
+	uint64_t base; /* of what was read last */
+	size_t size;
+	VEC(struct ms_range) pieces; /* what there is of it, each side by side */
+};
+
+/* Adds to a hit what lies around it, and bytes of the match that libyara did not keep. */
+int yara_window_show(struct yara_window *window, const yara_match *match, struct ms_hit *hit);
+void yara_window_done(struct yara_window *window);
 
 /* ---- One evaluation ---- */
 

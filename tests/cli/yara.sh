@@ -68,6 +68,41 @@ test_records() {
 	check_out '"tags":["t"],"meta":[{"name":"n","value":-1},{"name":"s","value":"x"},{"name":"b","value":false}]'
 }
 
+# Bytes and context are those of the file, near other matches and far from them, and at both ends.
+test_context() {
+	need_feature yara
+	python3 - <<-'END'
+		import random
+		r = random.Random(7)
+		parts = [b"ab"]
+		for i in range(3000):
+		    gap = r.choice([0, 1, 5, 40, 40, 300, 350, 4000, 4200, 9000])
+		    parts += [bytes(r.choices(b"xyz", k=gap)), r.choice([b"ab", b"cd", b"abcd"])]
+		open("file", "wb").write(b"".join(parts) + b"ab")
+	END
+	echo 'rule r { strings: $a = "ab" $b = { 61 62 [250-400] 63 64 } condition: any of them }' >rules
+	for context in 0 16 4096; do
+		run yara "$PWD/file" -f ndjson -r rules --context $context
+		check_status 0
+		python3 - $context <<-'END' || fail "wrong bytes or context"
+			import json, sys
+			data, around = open("file", "rb").read(), int(sys.argv[1])
+			seen = {"$a": 0, "$b": 0}
+			for line in open("out"):
+			    hit = json.loads(line)
+			    if hit["type"] != "hit": continue
+			    at, size = int(hit["address"], 16), hit["size"]
+			    seen[hit["string"]] += 1
+			    assert hit["bytes"] == data[at:at + min(size, 64)].hex()
+			    if around == 0: continue
+			    first = max(at - around, 0)
+			    assert hit["context_before"] == at - first
+			    assert hit["context"] == data[first:at + size + around].hex()
+			assert seen["$a"] == data.count(b"ab") and seen["$b"] > 100, seen
+		END
+	done
+}
+
 # What lies across two mappings, and beside a page that cannot be read: `yara PID` loses both.
 test_live() {
 	need_feature yara

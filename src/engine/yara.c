@@ -84,6 +84,8 @@ static int yara_create(struct ms_engine *engine, const struct ms_arg *args, size
 		if (r == 0)
 			r = yara_set_describe(yara, &yara->sets.data[i]);
 	}
+	if (r == 0 && yara->profile)
+		r = yara_costs_make(yara);
 	return r < 0 ? r : yara_atoms_make(yara);
 }
 
@@ -96,6 +98,7 @@ static void yara_destroy(struct ms_engine *engine)
 
 		free(set->chains.data);
 		free(set->links.data);
+		free(set->costs);
 		yr_rules_destroy(set->rules);
 	}
 	free(yara->sets.data);
@@ -133,7 +136,7 @@ static void yara_notes(
 
 	/* Without memory for them, notes of costs are missing. */
 	if (yara->profile)
-		yara_atoms_note(yara);
+		yara_costs_note(yara);
 	*ret_list = yara->notes.data;
 	*ret_count = yara->notes.count;
 }
@@ -216,8 +219,12 @@ static int heard(YR_SCAN_CONTEXT *context, int message, void *data, void *ctx)
 
 	switch (message) {
 	case CALLBACK_MSG_RULE_MATCHING:
+		yara_costs_held(v->set, data);
 		if (rule_is_wanted(v->yara, data))
 			v->status = rule_emit(v, context, data);
+		break;
+	case CALLBACK_MSG_SCAN_FINISHED:
+		yara_costs_count(v->set, context);
 		break;
 	case CALLBACK_MSG_TOO_MANY_MATCHES:
 		v->too_many = data;
@@ -323,6 +330,7 @@ static int set_evaluate(const struct yara *yara, const struct yara_set *set, str
 	if (yr_scanner_create(set->rules, &scanner) != ERROR_SUCCESS)
 		return err_nomem();
 	r = evaluate(&v, scanner);
+	yara_costs_time(set, scanner);
 	yr_scanner_destroy(scanner);
 	return r;
 }

@@ -419,13 +419,19 @@ test_profile() {
 	need_feature yara
 	# One of the places has the atom of "needle" only.
 	printf 'needle needle needed noodle' >file
-	{ rule a needle; rule b noodle; rule c absent; } >rules
+	{ rule a needle; rule b noodle; rule c absent; echo 'rule d { condition: true }'; } >rules
 	run yara "$PWD/file" -r rules --profile -f ndjson
 	check_status 0
-	check_is "$(record cost rule,verified | tr '\t\n' '  ')" "a 3 b 1 "
-	run yara "$PWD/file" -r rules --profile --no-prefilter
+	check_is "$(record cost rule,verified,matches,targets | tr '\t\n' '  ')" "a 3 2 1 b 1 1 1 d 0 0 1 "
+	cp file same
+	run yara "$PWD/file" "$PWD/same" -r rules --profile -f ndjson --no-prefilter
 	check_status 0
-	check_err "nothing was counted"
+	check_out '"rule":"a","namespace":"default","verified":null,"matches":4,"targets":2,'
+	run yara "$PWD/file" -r rules --profile
+	check_is "$(sed -n 's/^ *3 *2 *1 .* default:a$/found/p' out)" found
+	run yara "$PWD/file" --rule "$(rule c absent)" --profile
+	check_status 0
+	check_err "no rule cost anything"
 }
 
 test_missing() {

@@ -192,6 +192,16 @@ test_files_and_folders() {
 	check_status 3
 	check_err "left out"
 	check_out "one 1"
+	# Right by itself, but its name is taken; all are wrong.
+	rule one one >again
+	cp again once
+	run yara "$PWD/file" -r again -r once -r four --keep-going
+	check_status 3
+	check_err "left out: once:1: duplicated identifier"
+	check_is "$(head -n 2 out | tr '\n' ' ')" "one 1 four 1 "
+	run yara "$PWD/file" --rule 'rule x {' --keep-going
+	check_status 2
+	check_err "none of the rules can be used: rule (at its end): rule x: syntax error"
 	mkdir none
 	run yara "$PWD/file" -r none
 	check_status 2

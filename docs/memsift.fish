@@ -310,7 +310,7 @@ complete -c memsift -n '__fish_seen_subcommand_from yara' -l print-namespace -s 
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l timeout-per-process -s a -r -d "evaluate one process for at most so long"
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l keep-going -d "leave out rule files with errors"
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l no-prefilter -d "let libyara itself go through all memory"
-complete -c memsift -n '__fish_seen_subcommand_from yara' -l profile -d "tell how often strings of each rule had to be verified"
+complete -c memsift -n '__fish_seen_subcommand_from yara' -l profile -d "tell what each rule cost: places verified, matches, targets"
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l dump-on-hit -r -d "dump the region or the process that was hit"
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l timeout -r -d "end after this time (250ms, 30s, 5m), keeping what was found"
 complete -c memsift -n '__fish_seen_subcommand_from yara' -l max-memory-size -r -d "read at most so much in all (in MB, or with K, M, G)"

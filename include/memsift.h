@@ -512,12 +512,15 @@ struct ms_note {
 		MS_NOTE_FILE,	 /* a file that was read for it */
 		MS_NOTE_WARNING, /* of the rule compiler */
 		MS_NOTE_ERROR,	 /* a source that was left out, as keep-going says */
-		MS_NOTE_COST,	 /* of a rule: how often a string of it had to be verified */
+		MS_NOTE_COST,	 /* of a rule, over all scans so far */
 	} kind;
 	const char *file; /* NULL: inline text; of a cost: the rule's namespace */
 	uint64_t line;	  /* 0: none */
 	const char *text; /* NULL for a file; of a cost: the rule */
-	uint64_t count;	  /* of a cost */
+	/* Of a cost: how often libyara had to look whether a string is there (atoms of it that the
+	 * prefilter found; UINT64_MAX without one), how many matches came of it, in how many
+	 * targets the rule held, and the time that libyara measured: 0 if it has no clocks. */
+	uint64_t count, matches, targets, time_ns;
 };
 
 MS_API int ms_engine_notes(

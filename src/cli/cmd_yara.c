@@ -259,11 +259,58 @@ static void group_done(
 
 /* ---- Costs ---- */
 
+static void cost_record(struct output *output, const struct ms_note *note)
+{
+	static const struct ms_column columns[] = {{"rule", MS_TYPE_TEXT},
+		{"namespace", MS_TYPE_TEXT}, {"verified", MS_TYPE_U64}, {"matches", MS_TYPE_U64},
+		{"targets", MS_TYPE_U64}, {"seconds", MS_TYPE_F64}};
+	static const struct ms_schema schema = {"cost", 6, columns};
+	const struct ms_value values[] = {text_value(note->text), text_value(note->file),
+		{.present = note->count != UINT64_MAX, .v.u = note->count},
+		number_value(note->matches), number_value(note->targets),
+		{.present = note->time_ns > 0, .v.f = (double)note->time_ns / 1e9}};
+
+	output_record(output, &schema, values);
+}
+
+static void cost_number(FILE *out, uint64_t number, bool known)
+{
+	if (known)
+		fprintf(out, "%12llu", (unsigned long long)number);
+	else
+		fprintf(out, "%12s", "-");
+}
+
+/* A line of the table that people are shown; NULL: its head. */
+static void cost_line(struct output *output, const struct ms_note *note)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return;
+	if (note) {
+		cost_number(out, note->count, note->count != UINT64_MAX);
+		cost_number(out, note->matches, true);
+		cost_number(out, note->targets, true);
+		cost_number(out, note->time_ns / 1000, note->time_ns > 0);
+		fprintf(out, "  %s:%s\n", note->file, note->text);
+	} else {
+		fprintf(out,
+			"what rules cost: how often one of its strings was verified, its matches,\n"
+			"the targets in which it holds, and microseconds, where libyara was built "
+			"to "
+			"measure them\n%12s%12s%12s%12s  rule\n",
+			"verified", "matches", "targets", "us");
+	}
+	if (fclose(out) == 0)
+		output_bytes(output, text, size);
+	free(text);
+}
+
 static void costs_tell(void *ctx, struct output *output, const ms_engine *engine)
 {
-	static const struct ms_column columns[] = {
-		{"rule", MS_TYPE_TEXT}, {"namespace", MS_TYPE_TEXT}, {"verified", MS_TYPE_U64}};
-	static const struct ms_schema schema = {"cost", 3, columns};
 	const struct yara_run *run = ctx;
 	const struct ms_note *notes;
 	size_t count, told = 0;
@@ -272,18 +319,15 @@ static void costs_tell(void *ctx, struct output *output, const ms_engine *engine
 		return;
 	ms_engine_notes(engine, &notes, &count);
 	for (size_t i = 0; i < count; i++) {
-		const struct ms_value values[] = {text_value(notes[i].text),
-			text_value(notes[i].file), number_value(notes[i].count)};
-
 		if (notes[i].kind != MS_NOTE_COST)
 			continue;
-		output_record(output, &schema, values);
-		told++;
+		if (!told++ && output->text)
+			cost_line(output, NULL);
+		(output->text ? cost_line : cost_record)(output, &notes[i]);
 	}
 	if (!told && !run->options->quiet)
-		complain(
-			"--profile: nothing was counted: no atom of a rule was found, or the rules "
-			"are not prefiltered, and libyara itself counts nothing");
+		complain("--profile: no rule cost anything: no atom of one was found, and none "
+			 "holds");
 }
 
 /* ---- The command ---- */

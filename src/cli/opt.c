@@ -201,7 +201,7 @@ const struct option_row option_rows[] = {
 	{"keep-going", 0, NULL, "leave out rule files with errors", GROUP_YARA, add_arg, 0},
 	{"no-prefilter", 0, NULL, "let libyara itself go through all memory", GROUP_YARA, add_arg,
 		0},
-	{"profile", 0, NULL, "tell how often strings of each rule had to be verified", GROUP_YARA,
+	{"profile", 0, NULL, "tell what each rule cost: places verified, matches, targets", GROUP_YARA,
 		set_profile, FIELD(profile)},
 	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
 		set_text, FIELD(dump_on_hit)},

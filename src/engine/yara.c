@@ -86,6 +86,8 @@ static int yara_create(struct ms_engine *engine, const struct ms_arg *args, size
 		if (r == 0)
 			r = yara_set_describe(yara, &yara->sets.data[i]);
 	}
+	if (r == 0 && yara->profile)
+		r = yara_costs_make(yara);
 	return r < 0 ? r : yara_atoms_make(yara);
 }
 
@@ -98,6 +100,7 @@ static void yara_destroy(struct ms_engine *engine)
 
 		free(set->chains.data);
 		free(set->links.data);
+		free(set->costs);
 		yr_rules_destroy(set->rules);
 	}
 	free(yara->sets.data);
@@ -135,7 +138,7 @@ static void yara_notes(
 
 	/* Without memory for them, notes of costs are missing. */
 	if (yara->profile)
-		yara_atoms_note(yara);
+		yara_costs_note(yara);
 	*ret_list = yara->notes.data;
 	*ret_count = yara->notes.count;
 }
@@ -151,89 +154,8 @@ struct verdict {
 	struct yara_blocks blocks;
 	const YR_STRING *too_many;
 	int status; /* of emit, when it wants no more */
-	uint8_t bytes[YARA_MATCH_SHOWN];
-	uint8_t *context;	/* around a match */
-	uint64_t context_base;	/* of the match's surroundings; the read one ends at a gap */
-	uint64_t context_match; /* the match's address */
-	size_t context_from, context_to;
+	struct yara_window window;
 };
-
-/* Keeps what lies side by side with the match. */
-static int context_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
-{
-	struct verdict *v = ctx;
-
-	if (state == MS_STATE_DATA && base <= v->context_match && v->context_match < base + size) {
-		v->context_from = (size_t)(base - v->context_base);
-		v->context_to = v->context_from + size;
-	}
-	return 0;
-}
-
-/* The first byte of the data that holds address. */
-static uint64_t data_start(const struct ms_view *view, uint64_t address)
-{
-	size_t low = 0, high = view->data_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (view->data[middle].base + view->data[middle].size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < view->data_count && view->data[low].base <= address ? view->data[low].base
-									 : address;
-}
-
-static int context_read(struct verdict *v, struct ms_hit *hit)
-{
-	size_t around = v->view->context;
-	uint64_t before = min_u64(around, hit->address - data_start(v->view, hit->address));
-	size_t size = (size_t)(before + min_u64(hit->size, MS_CONTEXT_MAX) + around);
-
-	if (!around)
-		return 0;
-	if (!v->context && !(v->context = malloc(3 * MS_CONTEXT_MAX)))
-		return err_nomem();
-	v->context_base = hit->address - before;
-	v->context_match = hit->address;
-	v->context_from = v->context_to = 0;
-	if (v->view->read(v->view, v->context_base, v->context, size, context_piece, v) < 0 ||
-		v->context_to == v->context_from)
-		return 0;
-	hit->context = v->context + v->context_from;
-	hit->context_size = v->context_to - v->context_from;
-	hit->context_before = (size_t)before - v->context_from;
-	return 0;
-}
-
-/* Of a string of several parts libyara keeps the first part only: the rest is read. */
-static int bytes_piece(void *ctx, uint64_t base, size_t size, enum ms_state state)
-{
-	struct ms_hit *hit = ctx;
-
-	if (state == MS_STATE_DATA && base == hit->address)
-		hit->bytes_size = size;
-	return 0;
-}
-
-static int bytes_read(struct verdict *v, struct ms_hit *hit)
-{
-	size_t wanted = (size_t)min_u64(hit->size, YARA_MATCH_SHOWN);
-	struct ms_hit whole = *hit;
-
-	if (hit->bytes_size >= wanted)
-		return 0;
-	whole.bytes_size = 0;
-	if (v->view->read(v->view, hit->address, v->bytes, wanted, bytes_piece, &whole) == 0 &&
-		whole.bytes_size > hit->bytes_size) {
-		hit->bytes = v->bytes;
-		hit->bytes_size = whole.bytes_size;
-	}
-	return 0;
-}
 
 static int xor_key(const YR_STRING *string, const yara_match *match)
 {
@@ -254,10 +176,8 @@ static int match_emit(struct verdict *v, const struct ms_rule *rule, const YR_ST
 		.string = string->identifier,
 		.xor_key = xor_key(string, match),
 	};
-	int r = bytes_read(v, &hit);
+	int r = yara_window_show(&v->window, match, &hit);
 
-	if (r == 0)
-		r = context_read(v, &hit);
 	return r < 0 ? r : v->emit->hit(v->emit, &hit);
 }
 
@@ -301,8 +221,12 @@ static int heard(YR_SCAN_CONTEXT *context, int message, void *data, void *ctx)
 
 	switch (message) {
 	case CALLBACK_MSG_RULE_MATCHING:
+		yara_costs_held(v->set, data);
 		if (rule_is_wanted(v->yara, data))
 			v->status = rule_emit(v, context, data);
+		break;
+	case CALLBACK_MSG_SCAN_FINISHED:
+		yara_costs_count(v->set, context);
 		break;
 	case CALLBACK_MSG_TOO_MANY_MATCHES:
 		v->too_many = data;
@@ -389,21 +313,26 @@ static int evaluate(struct verdict *v, YR_SCANNER *scanner)
 	yara_watch_end(watch);
 	r = verdict_status(v, scanner, error);
 	yara_blocks_done(&v->blocks);
-	free(v->context);
+	yara_window_done(&v->window);
 	return r;
 }
 
 static int set_evaluate(const struct yara *yara, const struct yara_set *set, struct ms_view *view,
 	struct ms_emit *emit, uint64_t deadline_ns)
 {
-	struct verdict v = {
-		.yara = yara, .set = set, .view = view, .emit = emit, .deadline_ns = deadline_ns};
+	struct verdict v = {.yara = yara,
+		.set = set,
+		.view = view,
+		.emit = emit,
+		.deadline_ns = deadline_ns,
+		.window.view = view};
 	YR_SCANNER *scanner;
 	int r;
 
 	if (yr_scanner_create(set->rules, &scanner) != ERROR_SUCCESS)
 		return err_nomem();
 	r = evaluate(&v, scanner);
+	yara_costs_time(set, scanner);
 	yr_scanner_destroy(scanner);
 	return r;
 }

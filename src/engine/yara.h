@@ -3,8 +3,9 @@
  * The engine "yara" inside: yara.c is the engine, yara_rules.c makes rules of sources,
  * yara_compiled.c loads and describes them, yara_trial.c lets another process do so first (and
  * yara_image.h judges their files before that), yara_atoms.c knows where libyara need not look,
- * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks, yara_watch.c
- * ends it when it must.
+ * yara_blocks.c shows it memory, yara_matches.c puts right what it makes of blocks,
+ * yara_watch.c ends it when it must, yara_window.c shows what lies around
+ * matches, yara_cost.c counts what rules cost.
  */
 #ifndef MS_ENGINE_YARA_H
 #define MS_ENGINE_YARA_H
@@ -36,12 +37,15 @@ struct yara_chain {
 	size_t first, count; /* in links */
 };
 
+struct yara_cost;
+
 /* Rules that were compiled together. */
 struct yara_set {
 	YR_RULES *rules;
 	struct ms_rule *shown; /* one for each rule */
 	VEC(struct yara_chain) chains;
 	VEC(struct yara_link) links;
+	struct yara_cost *costs; /* one for each rule; NULL unless they are asked for */
 };
 
 /* What an atom that was found at `offset` asks to be looked at: from offset - before to + after. */
@@ -108,8 +112,19 @@ void yara_atoms_done(struct yara_atoms *atoms);
 /* Marks what libyara must see of a span. */
 int yara_atoms_mark(const struct yara *yara, const struct ms_span *span, struct ms_emit *emit);
 
-/* Notes how often the atoms of each rule were found; those of an earlier call are replaced. */
-int yara_atoms_note(struct yara *yara);
+/* ---- Costs: nothing unless --profile asked for them ---- */
+
+int yara_costs_make(struct yara *yara);
+
+/* A rule holds in a target; how many matches there are when it has been evaluated. */
+void yara_costs_held(const struct yara_set *set, const YR_RULE *rule);
+void yara_costs_count(const struct yara_set *set, const YR_SCAN_CONTEXT *context);
+
+/* What libyara's clocks say, if it has any. */
+void yara_costs_time(const struct yara_set *set, YR_SCANNER *scanner);
+
+/* Notes what rules cost so far; notes of an earlier call are replaced. */
+int yara_costs_note(struct yara *yara);
 
 /* ---- Matches ---- */
 
@@ -136,6 +151,20 @@ uint64_t yara_matches_count(const YR_SCANNER *scanner);
 
 /* Has libyara no longer look for the strings that match most; returns one of them. */
 const YR_STRING *yara_matches_limit(YR_SCANNER *scanner);
+
+/* ---- What is shown of matches ---- */
+
+struct yara_window {
+	struct ms_view *view;
+	uint8_t *buffer;
+	uint64_t base; /* of what was read last */
+	size_t size;
+	VEC(struct ms_range) pieces; /* what there is of it, each side by side */
+};
+
+/* Adds to a hit what lies around it, and bytes of the match that libyara did not keep. */
+int yara_window_show(struct yara_window *window, const yara_match *match, struct ms_hit *hit);
+void yara_window_done(struct yara_window *window);
 
 /* ---- One evaluation ---- */
 

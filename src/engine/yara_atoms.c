@@ -230,48 +230,6 @@ void yara_atoms_done(struct yara_atoms *atoms)
 	free(atoms->found);
 }
 
-static int note_compare(const void *left, const void *right)
-{
-	const struct ms_note *a = left, *b = right;
-
-	return a->count > b->count ? -1 : a->count < b->count;
-}
-
-static int owner_compare(const void *left, const void *right)
-{
-	const struct yara_owner *a = left, *b = right;
-
-	return a->rule < b->rule ? -1 : a->rule > b->rule;
-}
-
-int yara_atoms_note(struct yara *yara)
-{
-	struct yara_atoms *atoms = &yara->atoms;
-	size_t kept = 0, first;
-
-	for (size_t i = 0; i < yara->notes.count; i++)
-		if (yara->notes.data[i].kind != MS_NOTE_COST)
-			yara->notes.data[kept++] = yara->notes.data[i];
-	yara->notes.count = first = kept;
-	if (!atoms->found)
-		return 0;
-	qsort(atoms->owners.data, atoms->owners.count, sizeof(*atoms->owners.data), owner_compare);
-	for (size_t i = 0, next; i < atoms->owners.count; i = next) {
-		const struct ms_rule *rule = atoms->owners.data[i].rule;
-		struct ms_note note = {MS_NOTE_COST, .file = rule->space, .text = rule->name};
-
-		for (next = i; next < atoms->owners.count && atoms->owners.data[next].rule == rule;
-			next++)
-			note.count += atoms->found[atoms->owners.data[next].atom];
-		if (note.count && !vec_push(&yara->notes, note))
-			return err_nomem();
-	}
-	if (yara->notes.count > first)
-		qsort(yara->notes.data + first, yara->notes.count - first,
-			sizeof(*yara->notes.data), note_compare);
-	return 0;
-}
-
 struct marking {
 	const struct yara_atoms *atoms;
 	const struct ms_span *span;

@@ -312,12 +312,17 @@ static void compiler_heard(
 {
 	struct builder *builder = ctx;
 	const char *path = included_path(builder, file);
+	char where[16] = "";
 
 	if (level == YARA_ERROR_LEVEL_ERROR) {
+		/* At the end of a text libyara knows no line. */
+		if (line > 0)
+			snprintf(where, sizeof(where), ":%d", line);
 		if (!builder->error[0])
-			snprintf(builder->error, sizeof(builder->error), "%s:%d: %s%s%s%s",
-				path ? path : "rule", line, rule ? "rule " : "",
-				rule ? rule->identifier : "", rule ? ": " : "", message);
+			snprintf(builder->error, sizeof(builder->error), "%s%s: %s%s%s%s",
+				path ? path : "rule", line > 0 ? where : " (at its end)",
+				rule ? "rule " : "", rule ? rule->identifier : "", rule ? ": " : "",
+				message);
 	} else if (!builder->quiet) {
 		char text[512];
 
@@ -481,22 +486,48 @@ static int sources_sift(struct builder *builder)
 	return r;
 }
 
-static int sources_compile(struct builder *builder)
+/* Compiles all sources together; *ret_failed: the one that could not be added, if that is why. */
+static int sources_join(struct builder *builder, YR_RULES **ret_rules, size_t *ret_failed)
 {
 	CLEANUP(cleanup_compiler) YR_COMPILER *compiler = NULL;
+	int r = compiler_new(builder, &compiler);
+
+	for (size_t i = 0; i < builder->sources.count && r == 0; i++) {
+		*ret_failed = i;
+		r = source_compile(builder, compiler, &builder->sources.data[i]);
+	}
+	if (r < 0)
+		return r;
+	*ret_failed = SIZE_MAX;
+	if (yr_compiler_get_rules(compiler, ret_rules) != ERROR_SUCCESS)
+		return err_set(MS_ERR_MEMORY, "the rules need more memory than there is");
+	return 0;
+}
+
+/* One that is right by itself may still not go with the others: a name can be taken. */
+static int sources_compile(struct builder *builder)
+{
 	YR_RULES *rules;
 	int r = builder->yara->keep_going ? sources_sift(builder) : 0;
 
-	if (r < 0 || !builder->sources.count)
-		return r;
-	r = compiler_new(builder, &compiler);
-	for (size_t i = 0; i < builder->sources.count && r == 0; i++)
-		r = source_compile(builder, compiler, &builder->sources.data[i]);
-	if (r < 0)
-		return r;
-	if (yr_compiler_get_rules(compiler, &rules) != ERROR_SUCCESS)
-		return err_set(MS_ERR_MEMORY, "the rules need more memory than there is");
-	return set_add(builder->yara, rules);
+	while (r == 0 && builder->sources.count) {
+		struct rule_source *sources = builder->sources.data;
+		size_t failed = SIZE_MAX, notes = builder->yara->notes.count;
+
+		r = sources_join(builder, &rules, &failed);
+		if (r == 0)
+			return set_add(builder->yara, rules);
+		if (failed == SIZE_MAX)
+			return r;
+		/* Its warnings come again. */
+		if (builder->yara->keep_going)
+			builder->yara->notes.count = notes;
+		r = source_failed(builder, sources[failed].path, r);
+		memmove(&sources[failed], &sources[failed + 1],
+			(builder->sources.count - failed - 1) * sizeof(*sources));
+		builder->sources.count--;
+	}
+	return r;
 }
 
 /* Sets the variables of compiled files; one that no set of rules knows is a mistake. */
@@ -533,6 +564,15 @@ static int arg_take(struct builder *builder, const struct ms_arg *arg)
 	return 0;
 }
 
+static int nothing_is_left(const struct yara *yara)
+{
+	for (size_t i = 0; i < yara->notes.count; i++)
+		if (yara->notes.data[i].kind == MS_NOTE_ERROR)
+			return err_set(MS_ERR_ARGUMENT, "none of the rules can be used: %s",
+				yara->notes.data[i].text);
+	return err_set(MS_ERR_ARGUMENT, "there are no rules to look for");
+}
+
 int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count)
 {
 	CLEANUP(cleanup_builder)
@@ -546,8 +586,6 @@ int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count)
 	if (r == 0)
 		r = sources_compile(&builder);
 	if (r == 0 && !yara->sets.count)
-		r = err_set(MS_ERR_ARGUMENT, "%s",
-			yara->notes.count ? "none of the rules can be used"
-					  : "there are no rules to look for");
+		r = nothing_is_left(yara);
 	return r;
 }

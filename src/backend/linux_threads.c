@@ -345,10 +345,25 @@ static int keep_all_registers(struct linux_pause *pause, bool *ret_all)
 }
 
 /*
+ * Whether there are no more threads than those known. A thread that ends while /proc is walked
+ * hides those behind it (next_tid() in fs/proc/base.c), and if it ends at the wrong moment it is
+ * not even listed itself; but the number of threads is kept apart. A thread that ended counts as
+ * long as somebody has to wait for it, as does a first thread until all have ended.
+ */
+static bool knows_all(const struct linux_pause *pause)
+{
+	uint64_t threads, known = 0;
+
+	if (!linux_status_number(pause->dir, "status", "Threads", 10, &threads))
+		return true; /* it is gone, which keep_all_registers() finds out */
+	for (size_t i = 0; i < pause->tracees.count; i++)
+		known += !pause->tracees.data[i].ended || pause->tracees.data[i].tid == pause->pid;
+	return threads <= known;
+}
+
+/*
  * Stops threads in rounds until one meets no thread that is new: only a running one can start
- * others. One that ends before it can be seized counts as new, too. It may have started another,
- * and a thread that ends while /proc is walked hides those behind it (next_tid() in
- * fs/proc/base.c).
+ * others. One that ends before it can be seized counts as new, too: it may have started another.
  */
 static int stop_all(struct linux_pause *pause)
 {
@@ -366,7 +381,8 @@ static int stop_all(struct linux_pause *pause)
 			return r == MS_ERR_GONE ? gone(pause->pid) : r;
 		if ((r = wait_for_stops(pause)) < 0)
 			return r;
-		if (pause->fresh == 0 && (r = keep_all_registers(pause, &all)) < 0)
+		if (pause->fresh == 0 && knows_all(pause) &&
+			(r = keep_all_registers(pause, &all)) < 0)
 			return r;
 	} while (!all);
 	return 0;

@@ -416,15 +416,15 @@ static int add_process(struct vmm_host *vh, const struct vmm_process *p, struct 
 		.ppid = p->ppid,
 		.start_id = p->eprocess,
 		.arch = arch_of(p),
-		/* Registry, Memory Compression and System have no user half of their own. */
-		.kernel = vh->windows && !p->peb,
 	};
+	/* Registry, Memory Compression and System, which have memory nevertheless. */
+	bool minimal = vh->windows && !p->peb;
 
 	snprintf(name, sizeof(name), "%.*s", (int)sizeof(p->long_name), p->long_name);
 	if (!name[0])
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(p->name), p->name);
 	snprintf(sid, sizeof(sid), "%.*s", (int)sizeof(p->sid), p->sid);
-	process.system = process.kernel || is_service_account(sid);
+	process.system = minimal || is_service_account(sid);
 	process.name = arena_string(strings, name);
 	process.user = sid[0] ? arena_string(strings, sid) : NULL;
 	process.exe = process_string(vh, p->pid, VMM_STRING_USER_PATH, strings);

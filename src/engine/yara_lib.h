@@ -32,6 +32,7 @@
 	X(yr_rules_load_stream)                                                                    \
 	X(yr_scanner_create)                                                                       \
 	X(yr_scanner_destroy)                                                                      \
+	X(yr_scanner_get_profiling_info)                                                           \
 	X(yr_scanner_last_error_string)                                                            \
 	X(yr_scanner_scan_mem_blocks)                                                              \
 	X(yr_scanner_set_callback)                                                                 \
@@ -67,6 +68,7 @@ int yara_lib_load(void);
 #define yr_rules_load_stream yara_lib.yr_rules_load_stream
 #define yr_scanner_create yara_lib.yr_scanner_create
 #define yr_scanner_destroy yara_lib.yr_scanner_destroy
+#define yr_scanner_get_profiling_info yara_lib.yr_scanner_get_profiling_info
 #define yr_scanner_last_error_string yara_lib.yr_scanner_last_error_string
 #define yr_scanner_scan_mem_blocks yara_lib.yr_scanner_scan_mem_blocks
 #define yr_scanner_set_callback yara_lib.yr_scanner_set_callback

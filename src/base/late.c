@@ -30,8 +30,10 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int say_why(const struct late_library *late)
 {
 	char why[ERR_TEXT_MAX];
+	const char *loader = strstr(ms_error(), ": ");
 
-	snprintf(why, sizeof(why), "%s", ms_error());
+	/* "cannot load FILE: FILE: ...": the loader's own words begin with the name, too. */
+	snprintf(why, sizeof(why), "%s", loader ? loader + 2 : ms_error());
 	return err_set(
 		MS_ERR_UNSUPPORTED, "%s need a library: %s; %s", late->purpose, why, late->remedy);
 }

@@ -220,7 +220,8 @@ test_missing_libraries() {
 		*) continue ;; # there is a way around it
 		esac
 		check [ "$status" != 0 ]
-		check_err " need a library: cannot load $library: "
+		check_err " need a library: "
+		check_err "$library: "
 		check_err "; install "
 		check_is "$(wc -l <err)" 1
 		run doctor

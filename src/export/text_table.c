@@ -136,13 +136,14 @@ static void cell_number(
 	};
 	enum ms_type type = types[column->shape];
 	const struct ms_value *value = record_find(record, column->name, type);
-	const struct ms_value *end = record_find(record, "end", MS_TYPE_ADDRESS);
+	const struct ms_value *end;
 
 	if (!value)
 		return;
 	if (column->shape == SHAPE_SIZE)
 		text_size(out, value->v.u);
 	else if (column->shape == SHAPE_RANGE) {
+		end = record_find(record, "end", MS_TYPE_ADDRESS);
 		buf_hexadecimal(out, value->v.u);
 		buf_char(out, '-');
 		buf_hexadecimal(out, end ? end->v.u : value->v.u);

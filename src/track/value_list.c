@@ -33,6 +33,8 @@ struct listing {
 	const struct ms_sink *sink;
 	const struct ms_module *modules;
 	size_t module_count;
+	const struct ms_module *module; /* of all addresses from the last one up to this: */
+	uint64_t module_from, module_end;
 	uint64_t listed;
 
 	/* What was read of the cell being listed. */
@@ -40,12 +42,31 @@ struct listing {
 	size_t read;
 };
 
-static const struct ms_module *module_at(const struct listing *listing, uint64_t address)
+/* Finds the first module that holds the address, and how far the answer stays the same. */
+static void module_find(struct listing *listing, uint64_t address)
 {
-	for (size_t i = 0; i < listing->module_count; i++)
-		if (address - listing->modules[i].base < listing->modules[i].size)
-			return &listing->modules[i];
-	return NULL;
+	listing->module = NULL;
+	listing->module_from = address;
+	listing->module_end = UINT64_MAX;
+	for (size_t i = 0; i < listing->module_count; i++) {
+		const struct ms_module *module = &listing->modules[i];
+		bool inside = address - module->base < module->size;
+
+		if (inside || module->base > address)
+			listing->module_end = min_u64(listing->module_end,
+				inside ? module->base + module->size : module->base);
+		if (inside && !listing->module)
+			listing->module = module;
+	}
+}
+
+/* There may be very many matches and modules, so not each of those is looked at for each of these.
+ */
+static const struct ms_module *module_at(struct listing *listing, uint64_t address)
+{
+	if (address < listing->module_from || address >= listing->module_end)
+		module_find(listing, address);
+	return listing->module;
 }
 
 /* Hands out one match; now is NULL if its bytes cannot be read. */

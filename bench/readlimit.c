@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How fast this machine lets one process read another one at all: process_vm_readv() in pieces
- * that fit a core's cache, and nothing done with what was read. Prints the seconds it took.
+ * that fit a core's cache, and nothing done with what was read. Each thread takes as much at once
+ * as one page table of the target describes, for whose lock it would wait otherwise. Prints the
+ * seconds it took.
  *
  *	readlimit PID ADDRESS SIZE THREADS
  */
@@ -14,7 +16,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-enum { PIECE = 512 * 1024, THREADS_MAX = 64 };
+enum { PIECE = 512 * 1024, SHARE = 4 * PIECE, THREADS_MAX = 64 };
 
 static struct {
 	pid_t pid;
@@ -22,19 +24,27 @@ static struct {
 	atomic_ullong next;
 } job;
 
+static void read_piece(char *buf, uint64_t at, uint64_t end)
+{
+	size_t size = end - at < PIECE ? (size_t)(end - at) : PIECE;
+	struct iovec local = {buf, size};
+	struct iovec remote = {(void *)(uintptr_t)(job.base + at), size};
+
+	if (process_vm_readv(job.pid, &local, 1, &remote, 1, 0) != (ssize_t)size)
+		err(1, "process_vm_readv");
+}
+
 static void *read_pieces(void *ctx)
 {
 	char *buf = aligned_alloc(4096, PIECE);
 	uint64_t at;
 
 	(void)ctx;
-	while (buf && (at = atomic_fetch_add(&job.next, PIECE)) < job.size) {
-		size_t size = job.size - at < PIECE ? (size_t)(job.size - at) : PIECE;
-		struct iovec local = {buf, size};
-		struct iovec remote = {(void *)(uintptr_t)(job.base + at), size};
+	while (buf && (at = atomic_fetch_add(&job.next, SHARE)) < job.size) {
+		uint64_t end = job.size - at < SHARE ? job.size : at + SHARE;
 
-		if (process_vm_readv(job.pid, &local, 1, &remote, 1, 0) != (ssize_t)size)
-			err(1, "process_vm_readv");
+		for (; at < end; at += PIECE)
+			read_piece(buf, at, end);
 	}
 	free(buf);
 	return NULL;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -163,6 +164,35 @@ static double round_cost(ms_detector *det, int order, int rounds)
 	return median(times, (size_t)rounds);
 }
 
+/* What the least costs that a comparison can do: reading all, and memcmp() with a copy. */
+static double plain_cost(pid_t pid, int rounds)
+{
+	enum { PIECE = 1 << 20 };
+	static char piece[PIECE];
+	double times[ROUNDS_MAX];
+	char *copy = malloc(size);
+
+	if (!copy)
+		err(1, "no memory");
+	for (int i = 0; i <= rounds; i++) {
+		double began = now(CLOCK_PROCESS_CPUTIME_ID);
+
+		for (size_t at = 0; at < size; at += PIECE) {
+			struct iovec to = {i ? piece : copy + at, PIECE},
+				     from = {memory + at, PIECE};
+
+			if (process_vm_readv(pid, &to, 1, &from, 1, 0) != PIECE)
+				err(1, "cannot read");
+			if (i && memcmp(copy + at, piece, PIECE) != 0)
+				errx(1, "the child wrote");
+		}
+		if (i)
+			times[i - 1] = now(CLOCK_PROCESS_CPUTIME_ID) - began;
+	}
+	free(copy);
+	return median(times, (size_t)rounds);
+}
+
 /* From a write to the end of the round that tells it, with rounds at a fixed interval. */
 static double latency(ms_detector *det, int rounds)
 {
@@ -267,7 +297,7 @@ static double gcore_stop(pid_t pid)
 int main(int argc, char **argv)
 {
 	int rounds = argc > 2 ? atoi(argv[2]) : 21;
-	double stop, gap, first, idle, scattered, compare, late, free_rate, watched_rate;
+	double stop, gap, first, idle, scattered, compare, plain, late, free_rate, watched_rate;
 	ms_source *src;
 	ms_host *host;
 	ms_detector *det;
@@ -302,14 +332,16 @@ int main(int argc, char **argv)
 	det = detector(src, MS_METHOD_COMPARE);
 	check(ms_detector_initialize(det));
 	compare = round_cost(det, IDLE, rounds < 5 ? rounds : 5);
+	plain = plain_cost(pid, rounds < 5 ? rounds : 5);
 	ms_detector_free(det);
 	printf("{\"mib\": %s, \"arm_stop_ms\": %.3f, \"arm_stall_ms\": %.3f, \"first_arming_ms\": "
 	       "%.3f, "
 	       "\"round_idle_ms\": %.4f, \"round_100_pages_ms\": %.4f, \"round_compare_ms\": %.3f, "
+	       "\"plain_compare_ms\": %.3f, "
 	       "\"latency_ms\": %.3f, \"interval_ms\": %d, \"writer_slowdown\": %.4f, "
 	       "\"fork_stall_ms\": %.3f, \"gcore_stall_ms\": %.3f}\n",
-		argv[1], stop, gap, first, idle, scattered, compare, late, INTERVAL_US / 1000,
-		1 - watched_rate / free_rate, forked, gcore);
+		argv[1], stop, gap, first, idle, scattered, compare, plain, late,
+		INTERVAL_US / 1000, 1 - watched_rate / free_rate, forked, gcore);
 	ms_source_free(src);
 	ms_host_free(host);
 	kill(pid, SIGKILL);

@@ -112,12 +112,15 @@ static void use_regions(ms_source *src)
 
 static void use_host(ms_host *host)
 {
+	const void *auxv;
 	ms_source *src;
+	size_t size;
 
 	if (ms_source_open(host, 0, &src) < 0)
 		return;
 	use_process(ms_source_process(src));
-	touch(src->auxv, src->auxv_size);
+	if (src->ops->auxv && src->ops->auxv(src, &auxv, &size) == 0)
+		touch(auxv, size);
 	use_threads(src);
 	use_regions(src);
 	ms_source_free(src);

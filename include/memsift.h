@@ -117,9 +117,11 @@ struct ms_process {
 
 /*
  * Opens a host: "local" or NULL for this machine, else the path of a file, whose content tells
- * what it is (an ELF core; anything else is a raw image, one region at address 0). "vmm:DEVICE"
- * is memory of a Windows machine through MemProcFS (needs the feature "memprocfs" and its library
- * at run time; docs/memprocfs.md), DEVICE being what LeechCore takes: a file, "fpga"...
+ * what it is (an ELF core; anything else is a raw image, one region at address 0). One that is
+ * compressed with zstd is what is in it, unpacked into a file without a name in $TMPDIR or /tmp
+ * for as long as the host is open. "vmm:DEVICE" is memory of a Windows machine through MemProcFS
+ * (needs the feature "memprocfs" and its library at run time; docs/memprocfs.md), DEVICE being what
+ * LeechCore takes: a file, "fpga"...
  */
 MS_API int ms_host_open(const char *spec, ms_host **ret_host);
 
@@ -184,6 +186,11 @@ struct ms_selection {
 	/* Called for each pid or name that matched nothing; may be NULL. */
 	void (*missing)(void *ctx, const char *what);
 	void *ctx;
+	/*
+	 * If not NULL, kernel threads that neither a pid nor a name names are left out, as there is
+	 * nothing to look into, and this is set to how many they are.
+	 */
+	size_t *kernel_threads;
 };
 
 /*
@@ -594,7 +601,7 @@ struct ms_dump {
 	enum ms_dump_format format;
 	const ms_filter *filter;
 	struct ms_job job;
-	enum ms_pause pause; /* meanwhile; with MS_PAUSE_FREEZE a core has the registers */
+	enum ms_pause pause; /* meanwhile; a core then has the registers */
 	bool zstd;	     /* compress (feature "zstd"); ".zst" is for the caller to add */
 	unsigned file_flags; /* MS_FILE_* */
 	/* Called for each file that was written; sha256 is NULL without MS_FILE_HASH. */

@@ -96,9 +96,6 @@ static int identify(struct elfcore *core, const char *path)
 {
 	uint8_t head[IDENT_SIZE + 2];
 
-	if (read_all(core, head, 4, 0) && memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0)
-		return err_set(MS_ERR_FORMAT,
-			"%s is compressed with zstd; decompress it with `zstd -d` first", path);
 	if (!read_all(core, head, sizeof(head), 0) || memcmp(head,
 							      "\x7f"
 							      "ELF",
@@ -306,7 +303,7 @@ static int core_open(struct ms_host *host, const char *path)
 	int r;
 
 	core->fd = -1;
-	r = os_file_open(path, &core->fd, &core->file_size);
+	r = host_file_open(host, path, &core->fd, &core->file_size);
 	if (r == 0)
 		r = identify(core, path);
 	if (r == 0)
@@ -345,11 +342,9 @@ static int core_processes(struct ms_host *host, struct process_list *out)
 
 static int core_attach(struct ms_host *host, struct ms_source *src)
 {
-	struct elfcore *core = host->priv;
+	const struct elfcore *core = host->priv;
 
 	src->page_size = core->page_size;
-	src->auxv = core->notes.auxv.data;
-	src->auxv_size = core->notes.auxv.size;
 	return 0;
 }
 

@@ -3,9 +3,7 @@
  * The notes that memsift itself adds to a core, named "MEMSIFT": what an ELF core has no place
  * for. They are little endian and packed whatever the core's machine is.
  *
- *   1 regions: u32 version, u32 count; count times
- *              u64 base, size, offset, inode, resident; u32 dev_major, dev_minor, perm, flags,
- *              kind, path_size; the path, padded with zeros to a multiple of 8
+ *   1 regions: u32 version, u32 count; count regions as in core/regionpack.h
  *   2 gaps:    u32 version, u32 count; count times u64 base, size; u32 state, zero
  *   3 process: u32 version, pid, ppid, uid; u64 start_id, started, rss; u32 flags (1: the program
  *              was deleted); u32 sizes of name, exe, cmdline, user, arch; those texts
@@ -17,11 +15,11 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "core/regionpack.h"
 
 enum {
 	OWN_VERSION = 1,
 	LIST_HEADER = 8,
-	REGION_SIZE = 64,
 	GAP_SIZE = 24,
 	PROCESS_SIZE = 64,
 	PROCESS_TEXTS = 5,
@@ -45,40 +43,6 @@ static bool range_follows(uint64_t base, uint64_t size, uint64_t *end)
 	return size && base >= *end && add_u64(base, size, end);
 }
 
-/* Takes one entry off the front of `rest`; false when it is not sound. */
-static bool region_next(
-	struct core_bytes *rest, struct arena *strings, struct ms_region *ret_region)
-{
-	const uint8_t *d = rest->data;
-	uint64_t path_size, size;
-	uint32_t kind;
-
-	if (rest->size < REGION_SIZE)
-		return false;
-	path_size = load_u32(d + 60, false);
-	size = align_up(REGION_SIZE + path_size, 8);
-	kind = load_u32(d + 56, false);
-	if (size > rest->size || kind > MS_KIND_MAPPED)
-		return false;
-	*ret_region = (struct ms_region){
-		.base = load_u64(d, false),
-		.size = load_u64(d + 8, false),
-		.offset = load_u64(d + 16, false),
-		.inode = load_u64(d + 24, false),
-		.resident = load_u64(d + 32, false),
-		.dev_major = load_u32(d + 40, false),
-		.dev_minor = load_u32(d + 44, false),
-		.perm = load_u32(d + 48, false),
-		.flags = load_u32(d + 52, false),
-		.kind = (enum ms_kind)kind,
-		.path = path_size ? arena_copy(strings, d + REGION_SIZE, (size_t)path_size) : "",
-	};
-	rest->data += size;
-	rest->size -= (size_t)size;
-	return !(ret_region->perm & ~(unsigned)PERM_ALL) &&
-	       !(ret_region->flags & ~(unsigned)REGION_ALL);
-}
-
 int core_own_regions(struct elfcore *core)
 {
 	struct core_bytes rest = core->notes.own_regions;
@@ -92,13 +56,16 @@ int core_own_regions(struct elfcore *core)
 	rest.size -= LIST_HEADER;
 	for (uint32_t i = 0; i < count; i++) {
 		struct ms_region region;
+		size_t took = region_unpack(rest.data, rest.size, &core->regions.strings, &region);
 
-		if (!region_next(&rest, &core->regions.strings, &region))
+		if (!took)
 			return damaged("regions", "an entry has an impossible value");
 		if (!range_follows(region.base, region.size, &end))
 			return damaged("regions", "its addresses do not ascend");
 		if (!region.path || !vec_push(&core->regions.items, region))
 			return err_nomem();
+		rest.data += took;
+		rest.size -= took;
 	}
 	return 1;
 }

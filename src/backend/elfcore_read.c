@@ -153,9 +153,21 @@ static int core_read(
 	return 0;
 }
 
+static int core_auxv(struct ms_source *src, const void **ret_data, size_t *ret_size)
+{
+	const struct elfcore *core = core_of(src);
+
+	if (!core->notes.auxv.size)
+		return err_set(MS_ERR_NOT_FOUND, "the core has no auxiliary vector");
+	*ret_data = core->notes.auxv.data;
+	*ret_size = core->notes.auxv.size;
+	return 0;
+}
+
 const struct ms_source_ops elfcore_source = {
 	.regions = core_regions,
 	.read = core_read,
+	.auxv = core_auxv,
 	.threads = core_threads,
 	.resident = core_resident,
 };

@@ -13,6 +13,7 @@
 #include "core/hashfile.h"
 #include "core/kept.h"
 #include "core/pagehash.h"
+#include "core/regionpack.h"
 
 /* Hashes of 16 TiB of memory. */
 static const uint64_t FILE_MAX = UINT64_C(1) << 36;
@@ -94,31 +95,11 @@ static bool range_follows(uint64_t base, uint64_t size, uint64_t *end, uint64_t 
 static bool region_take(struct hashfile *file, struct rest *rest, uint64_t *end, uint64_t *borders)
 {
 	struct ms_region region;
-	struct rest part, path;
-	const uint8_t *d;
-	uint32_t kind;
+	size_t took = region_unpack(rest->data, rest->size, &file->regions.strings, &region);
+	struct rest part;
 
-	if (!take(rest, HASHFILE_REGION, &part))
-		return false;
-	d = part.data;
-	kind = load_u32(d + 56, false);
-	if (!take(rest, align_up(load_u32(d + 60, false), 8), &path) || kind > MS_KIND_MAPPED)
-		return false;
-	region = (struct ms_region){
-		.base = load_u64(d, false),
-		.size = load_u64(d + 8, false),
-		.offset = load_u64(d + 16, false),
-		.inode = load_u64(d + 24, false),
-		.resident = load_u64(d + 32, false),
-		.dev_major = load_u32(d + 40, false),
-		.dev_minor = load_u32(d + 44, false),
-		.perm = load_u32(d + 48, false),
-		.flags = load_u32(d + 52, false),
-		.kind = (enum ms_kind)kind,
-		.path = arena_copy(&file->regions.strings, path.data, load_u32(d + 60, false)),
-	};
-	return !(region.perm & ~(unsigned)PERM_ALL) && !(region.flags & ~(unsigned)REGION_ALL) &&
-	       region.path && range_follows(region.base, region.size, end, borders) &&
+	return took && take(rest, took, &part) && region.path &&
+	       range_follows(region.base, region.size, end, borders) &&
 	       vec_push(&file->regions.items, region);
 }
 
@@ -204,7 +185,7 @@ static int hashfile_open(struct ms_host *host, const char *path)
 	uint8_t head[HASHFILE_MAGIC_SIZE + 4];
 	AUTO_CLOSE int fd = -1;
 	size_t got;
-	int r = os_file_open(path, &fd, &file->size);
+	int r = host_file_open(host, path, &fd, &file->size);
 
 	if (r < 0)
 		return r;

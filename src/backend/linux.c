@@ -286,18 +286,6 @@ static int open_files(struct ms_source *src)
 	return 0;
 }
 
-static int read_auxv(struct ms_source *src)
-{
-	char text[AUXV_MAX];
-	ssize_t size = linux_read_at(linux_of(src)->space, "auxv", text, sizeof(text));
-
-	if (size <= 0)
-		return 0;
-	src->auxv = arena_copy(&src->strings, text, (size_t)size);
-	src->auxv_size = (size_t)size;
-	return src->auxv ? 0 : err_nomem();
-}
-
 static int open_space(struct ms_source *src)
 {
 	struct linux_source *ls = linux_of(src);
@@ -305,8 +293,6 @@ static int open_space(struct ms_source *src)
 	for (int i = 0; i < ATTACH_TRIES; i++) {
 		int r = open_files(src);
 
-		if (r == 0)
-			r = read_auxv(src);
 		if (r < 0 || linux_alive(ls))
 			return r;
 		close_files(ls);
@@ -378,13 +364,32 @@ static void source_close(struct ms_source *src)
 
 /* ---- The rest of a source -------------------------------------------------------------- */
 
+static int source_auxv(struct ms_source *src, const void **ret_data, size_t *ret_size)
+{
+	const struct linux_source *ls = linux_of(src);
+	char text[AUXV_MAX];
+	ssize_t size = linux_read_at(ls->space, "auxv", text, sizeof(text));
+	const void *copy;
+
+	/* It is that of the program which the process runs by now. */
+	if (size <= 0 || !linux_alive(ls))
+		return linux_gone(src);
+	if (!(copy = arena_copy(&src->strings, text, (size_t)size)))
+		return err_nomem();
+	*ret_data = copy;
+	*ret_size = (size_t)size;
+	return 0;
+}
+
 static int source_threads(struct ms_source *src, struct thread_list *out)
 {
 	struct linux_source *ls = linux_of(src);
 
 	if (ls->pause)
 		return linux_pause_threads(ls->pause, out);
-	return linux_threads(linux_threads_dir(ls), src->process.pid, out);
+	if (ls->twin)
+		return linux_twin_threads(ls->twin, linux_threads_dir(ls), out);
+	return linux_threads(ls->dir, src->process.pid, out);
 }
 
 static int enter_twin(struct ms_source *src)
@@ -431,9 +436,11 @@ static const struct ms_source_ops local_source = {
 	.close = source_close,
 	.regions = linux_regions,
 	.read = linux_read,
+	.auxv = source_auxv,
 	.threads = source_threads,
 	.resident = linux_resident,
 	.identify = linux_identify,
+	.counts_resident = true,
 	.map = linux_map,
 	.pause = source_pause,
 	.dirty = linux_dirty,

@@ -9,6 +9,7 @@
 #include "backend/linux_proc.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/late.h"
 #include "base/os.h"
 
 #include <errno.h>
@@ -365,6 +366,29 @@ static bool check_tracking(struct check_list *out)
 		"Changes are found by comparing instead; Linux 6.7 and later have it.");
 }
 
+/* ---- Libraries ------------------------------------------------------------------------- */
+
+static bool check_late(struct check_list *out, const struct late_library *late)
+{
+	char detail[256];
+	void *library;
+
+	if (os_library_open(late->soname, NULL, &library) < 0)
+		return add(out, late->purpose, -1, ms_error(), late->remedy);
+	os_library_close(library);
+	snprintf(detail, sizeof(detail), "%s is loaded when it is needed", late->soname);
+	return add(out, late->purpose, 1, detail, NULL);
+}
+
+/* What is loaded late may be missing where memsift runs. */
+static bool check_libraries(struct check_list *out)
+{
+	for (size_t i = 0; i < LATE_COUNT; i++)
+		if (late_libraries[i].soname && !check_late(out, &late_libraries[i]))
+			return false;
+	return true;
+}
+
 int linux_check(struct check_list *out)
 {
 	AUTO_CLOSE int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -378,7 +402,7 @@ int linux_check(struct check_list *out)
 	     check_hidepid(out) && check_lockdown(out) && check_vm_readv(out) && check_mem(out) &&
 	     check_map_files(out) && check_pagemap_scan(out, pagemap, page) &&
 	     check_procmap_query(out) && check_tracking(out) &&
-	     check_soft_dirty(out, pagemap, page);
+	     check_soft_dirty(out, pagemap, page) && check_libraries(out);
 	munmap(page, size);
 	return ok ? 0 : err_nomem();
 }

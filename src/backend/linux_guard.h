@@ -14,13 +14,17 @@
 #ifndef MS_BACKEND_LINUX_GUARD_H
 #define MS_BACKEND_LINUX_GUARD_H
 
-#include "backend/linux_inject_cpu.h"
+#include "backend/linux_regs.h"
 #include "base/err.h"
 
 #include <signal.h>
 #include <sys/types.h>
 
-enum { GUARD_THREADS_MAX = 32768, GUARD_PENDING = 1 };
+enum {
+	GUARD_THREADS_MAX = 32768,
+	GUARD_REGISTERS_MAX = 64 << 20, /* bytes; threads beyond are kept without */
+	GUARD_PENDING = 1,
+};
 
 /* A task that is stopped and makes calls. */
 struct guard_task {
@@ -35,6 +39,8 @@ struct guard_task {
 struct guard_thread {
 	pid_t tid;
 	bool stopped, ended;
+	size_t registers; /* where they are in guard->registers, one set behind the other */
+	size_t sizes[LINUX_REGISTER_SETS];
 };
 
 /* In memory that memsift and the guardian share. */
@@ -57,6 +63,8 @@ struct guard {
 	uint64_t deadline_ns;	    /* for threads to stop */
 	size_t thread_count, fresh; /* fresh: met for the first time in the current round */
 	struct guard_thread threads[GUARD_THREADS_MAX];
+	size_t registers_used;
+	uint8_t registers[GUARD_REGISTERS_MAX]; /* takes memory as far as it is written to */
 };
 
 struct ms_source;
@@ -84,6 +92,9 @@ int guard_result(struct guard *guard);
 /* Stops one thread that may make calls, or all and says which one may. */
 int guard_stop_one(struct guard *guard, struct guard_task *ret_task);
 int guard_stop_all(struct guard *guard, struct guard_task *ret_task);
+
+/* Keeps the registers of all threads that guard_stop_all() stopped, before any call is made. */
+void guard_keep_registers(struct guard *guard);
 
 /* Waits until a child that a call made has stopped, and takes it for a task. */
 int guard_take_child(struct guard *guard, pid_t child, struct guard_task *ret_task);

@@ -18,6 +18,7 @@
 #include "backend/linux_inject.h"
 
 #include "backend/linux_guard.h"
+#include "backend/linux_threads.h"
 
 #include "base/os.h"
 
@@ -205,6 +206,7 @@ static int twin_job(struct guard *guard)
 
 	if (r < 0)
 		return r;
+	guard_keep_registers(guard);
 	r = make_twin(guard, &task, &twin);
 	guard_leave(guard, &task);
 	guard_resume(guard, &task);
@@ -288,4 +290,49 @@ pid_t linux_twin_pid(const struct linux_twin *twin)
 uint64_t linux_twin_stop_ns(const struct linux_twin *twin)
 {
 	return twin->guard->stop_ns;
+}
+
+/* Copies a thread's registers, as the list outlives the twin; false when memory runs out. */
+static bool add_registers(const struct guard *guard, const struct guard_thread *from,
+	struct ms_thread *thread, struct arena *strings)
+{
+	const uint8_t *at = guard->registers + from->registers;
+	const void *copies[LINUX_REGISTER_SETS] = {NULL};
+	struct inject_regs regs = {.size = from->sizes[0]};
+
+	for (size_t i = 0; i < LINUX_REGISTER_SETS; at += from->sizes[i++])
+		if (from->sizes[i] && !(copies[i] = arena_copy(strings, at, from->sizes[i])))
+			return false;
+	thread->gregs = copies[0];
+	thread->gregs_size = from->sizes[0];
+	thread->fpregs = copies[1];
+	thread->fpregs_size = from->sizes[1];
+	thread->xstate = copies[2];
+	thread->xstate_size = from->sizes[2];
+	if (inject_regs_native(&regs)) {
+		memcpy(regs.bytes, copies[0], regs.size);
+		thread->stack_pointer = inject_regs_sp(&regs);
+	}
+	return true;
+}
+
+int linux_twin_threads(const struct linux_twin *twin, int dir, struct thread_list *out)
+{
+	const struct guard *guard = twin->guard;
+	AUTO_CLOSE int task = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; i < guard->thread_count; i++) {
+		const struct guard_thread *from = &guard->threads[i];
+		struct ms_thread thread = {.tid = (uint32_t)from->tid, .name = ""};
+
+		if (!from->stopped)
+			continue;
+		/* Only its name is of now; that of one which has ended since is not known. */
+		if (linux_thread_name(task, thread.tid, &out->strings, &thread.name) ==
+				MS_ERR_MEMORY ||
+			!add_registers(guard, from, &thread, &out->strings) ||
+			!vec_push(&out->items, thread))
+			return err_nomem();
+	}
+	return 0;
 }

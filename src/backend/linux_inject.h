@@ -26,6 +26,12 @@ void linux_twin_free(struct linux_twin *twin);
 
 pid_t linux_twin_pid(const struct linux_twin *twin);
 
+/*
+ * Appends the threads that the target had at that moment, with their registers then. dir: /proc/PID
+ * of the target.
+ */
+int linux_twin_threads(const struct linux_twin *twin, int dir, struct thread_list *out);
+
 /* How long the target stood still. */
 uint64_t linux_twin_stop_ns(const struct linux_twin *twin);
 

@@ -27,6 +27,7 @@ extern const size_t inject_opcode_size;
 bool inject_regs_native(const struct inject_regs *regs);
 
 uint64_t inject_regs_pc(const struct inject_regs *regs);
+uint64_t inject_regs_sp(const struct inject_regs *regs);
 
 /* Sets them so that the thread, let go, makes the system call by the instruction at pc. */
 void inject_regs_call(

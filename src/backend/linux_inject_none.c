@@ -17,6 +17,12 @@ uint64_t inject_regs_pc(const struct inject_regs *regs)
 	return 0;
 }
 
+uint64_t inject_regs_sp(const struct inject_regs *regs)
+{
+	(void)regs;
+	return 0;
+}
+
 void inject_regs_call(
 	struct inject_regs *regs, uint64_t pc, long number, const uint64_t args[INJECT_ARGS])
 {

@@ -33,6 +33,11 @@ uint64_t inject_regs_pc(const struct inject_regs *regs)
 	return load(regs).rip;
 }
 
+uint64_t inject_regs_sp(const struct inject_regs *regs)
+{
+	return load(regs).rsp;
+}
+
 void inject_regs_call(
 	struct inject_regs *regs, uint64_t pc, long number, const uint64_t args[INJECT_ARGS])
 {

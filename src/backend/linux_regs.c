@@ -34,6 +34,15 @@ bool linux_regs_set(pid_t tid, const struct inject_regs *regs)
 	return ptrace(PTRACE_SETREGSET, tid, (void *)NT_PRSTATUS, &vector) == 0;
 }
 
+size_t linux_register_set(pid_t tid, size_t set, void *buf, size_t size)
+{
+	static const int notes[LINUX_REGISTER_SETS] = {NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE};
+	struct iovec vector = {buf, size};
+	long r = ptrace(PTRACE_GETREGSET, tid, (void *)(intptr_t)notes[set], &vector);
+
+	return r == 0 ? vector.iov_len : 0;
+}
+
 uint64_t linux_thread_status(
 	int pid_dirfd, pid_t tid, const char *key, int base, uint64_t otherwise)
 {

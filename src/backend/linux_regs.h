@@ -14,6 +14,14 @@
 bool linux_regs_get(pid_t tid, struct inject_regs *ret_regs);
 bool linux_regs_set(pid_t tid, const struct inject_regs *regs);
 
+/*
+ * The register sets of struct ms_thread, in its order, each in the layout of its ELF note. Returns
+ * how many bytes a set has, at most size; 0 for one that the processor does not have, with errno
+ * ESRCH when the thread is no more.
+ */
+enum { LINUX_REGISTER_SETS = 3, LINUX_REGISTER_SET_MAX = 64 * 1024 }; /* AMX takes about 11 KiB */
+size_t linux_register_set(pid_t tid, size_t set, void *buf, size_t size);
+
 /* A field of task/TID/status under the open folder of its process. */
 uint64_t linux_thread_status(
 	int pid_dirfd, pid_t tid, const char *key, int base, uint64_t otherwise);

@@ -35,11 +35,9 @@
 #define STOP_LIMIT_NS UINT64_C(5000000000)
 
 enum {
-	EVENT_STOP = 128,	   /* PTRACE_EVENT_STOP, which glibc's header does not have */
-	REGISTERS_MAX = 64 * 1024, /* of one set; AMX makes xstate about 11 KiB */
+	EVENT_STOP = 128, /* PTRACE_EVENT_STOP, which glibc's header does not have */
 	NAP_MIN_NS = 20 * 1000,
 	NAP_MAX_NS = 2 * 1000 * 1000,
-	SETS = 3,
 };
 
 struct register_set {
@@ -50,7 +48,7 @@ struct register_set {
 struct tracee {
 	uint32_t tid;
 	bool stopped, ended;
-	struct register_set sets[SETS];
+	struct register_set sets[LINUX_REGISTER_SETS];
 };
 
 struct linux_pause {
@@ -67,7 +65,7 @@ struct linux_pause {
 	size_t fresh; /* threads met for the first time in the current round */
 	uint64_t deadline_ns;
 	struct arena registers;
-	char *scratch; /* REGISTERS_MAX bytes */
+	char *scratch; /* LINUX_REGISTER_SET_MAX bytes */
 };
 
 /* ---- Listing --------------------------------------------------------------------------- */
@@ -90,24 +88,34 @@ struct thread_lister {
 	struct thread_list *out;
 };
 
+int linux_thread_name(int task, uint32_t tid, struct arena *strings, const char **ret_name)
+{
+	char path[32], text[64];
+	ssize_t size;
+
+	snprintf(path, sizeof(path), "%u/comm", tid);
+	size = linux_read_at(task, path, text, sizeof(text));
+	if (size < 0)
+		return MS_ERR_NOT_FOUND;
+	if (size > 0 && text[size - 1] == '\n')
+		size--;
+	*ret_name = arena_copy(strings, text, (size_t)size);
+	return *ret_name ? 0 : err_nomem();
+}
+
 static int add_thread(void *ctx, uint32_t tid)
 {
 	struct thread_lister *lister = ctx;
 	struct ms_thread thread = {.tid = tid};
 	char path[32], text[512];
-	ssize_t size;
+	int r = linux_thread_name(lister->task, tid, &lister->out->strings, &thread.name);
 
-	snprintf(path, sizeof(path), "%u/comm", tid);
-	size = linux_read_at(lister->task, path, text, sizeof(text));
-	if (size < 0)
-		return 0; /* it has ended */
-	if (size > 0 && text[size - 1] == '\n')
-		size--;
-	thread.name = arena_copy(&lister->out->strings, text, (size_t)size);
+	if (r < 0)
+		return r == MS_ERR_NOT_FOUND ? 0 : r;
 	snprintf(path, sizeof(path), "%u/syscall", tid);
 	if (linux_read_at(lister->task, path, text, sizeof(text)) > 0)
 		thread.stack_pointer = linux_syscall_stack_pointer(text);
-	return thread.name && vec_push(&lister->out->items, thread) ? 0 : err_nomem();
+	return vec_push(&lister->out->items, thread) ? 0 : err_nomem();
 }
 
 static int gone(uint32_t pid)
@@ -301,22 +309,18 @@ static int wait_for_stops(struct linux_pause *pause)
 /* Keeps the thread's registers. One that proves not to be stopped after all is waited for anew. */
 static int keep_registers(struct linux_pause *pause, struct tracee *tracee)
 {
-	/* In the order of struct ms_thread; what a processor does not have is left out. */
-	static const int notes[SETS] = {NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE};
-
-	for (size_t i = 0; i < SETS; i++) {
-		struct iovec vector = {pause->scratch, REGISTERS_MAX};
+	for (size_t i = 0; i < LINUX_REGISTER_SETS; i++) {
 		struct register_set *set = &tracee->sets[i];
 
-		if (ptrace(PTRACE_GETREGSET, (pid_t)tracee->tid, (void *)(intptr_t)notes[i],
-			    &vector) != 0) {
+		set->size = linux_register_set(
+			(pid_t)tracee->tid, i, pause->scratch, LINUX_REGISTER_SET_MAX);
+		if (!set->size) {
 			tracee->stopped &= errno != ESRCH;
 			continue;
 		}
-		set->data = arena_copy(&pause->registers, pause->scratch, vector.iov_len);
+		set->data = arena_copy(&pause->registers, pause->scratch, set->size);
 		if (!set->data)
 			return err_nomem();
-		set->size = vector.iov_len;
 	}
 	return 0;
 }
@@ -425,7 +429,7 @@ static int pause_new(uint32_t pid, int pid_dirfd, struct linux_pause **ret_pause
 		return err_nomem();
 	pause->pid = pid;
 	pause->dir = fcntl(pid_dirfd, F_DUPFD_CLOEXEC, 0);
-	pause->scratch = malloc(REGISTERS_MAX);
+	pause->scratch = malloc(LINUX_REGISTER_SET_MAX);
 	sem_init(&pause->ready, 0, 0);
 	sem_init(&pause->release, 0, 0);
 	*ret_pause = pause;
@@ -469,11 +473,11 @@ static bool add_registers(
 	struct linux_pause *pause, struct ms_thread *thread, struct arena *strings)
 {
 	const struct tracee *tracee = find_tracee(pause, thread->tid);
-	void *copies[SETS] = {NULL};
+	void *copies[LINUX_REGISTER_SETS] = {NULL};
 
 	if (!tracee || !tracee->stopped)
 		return true;
-	for (size_t i = 0; i < SETS; i++) {
+	for (size_t i = 0; i < LINUX_REGISTER_SETS; i++) {
 		const struct register_set *set = &tracee->sets[i];
 
 		if (set->data && !(copies[i] = arena_copy(strings, set->data, set->size)))

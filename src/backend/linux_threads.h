@@ -40,6 +40,9 @@ void linux_resume(struct linux_pause *pause);
 /* Like linux_threads(), with the register sets as they were when each thread stopped. */
 int linux_pause_threads(struct linux_pause *pause, struct thread_list *out);
 
+/* The name of a thread under an open /proc/PID/task; MS_ERR_NOT_FOUND, unsaid, if it has ended. */
+int linux_thread_name(int task, uint32_t tid, struct arena *strings, const char **ret_name);
+
 /* Sets the sentence for a thread that PTRACE_SEIZE was refused for; it names a tracer there is. */
 int linux_trace_refused(int pid_dirfd, uint32_t pid, uint32_t tid, int errnum);
 

@@ -23,7 +23,7 @@ static int raw_open(struct ms_host *host, const char *path)
 
 	/* raw_close() is called even when this function fails, and 0 is somebody's descriptor. */
 	raw->fd = -1;
-	r = os_file_open(path, &raw->fd, &raw->size);
+	r = host_file_open(host, path, &raw->fd, &raw->size);
 	if (r < 0)
 		return r;
 	/* A backend that knows its files by their content returns HOST_NOT_MINE for others. */

@@ -7,13 +7,7 @@
 
 #include <stdarg.h>
 
-enum { BLOCK_MIN = 1024, BLOCK_MAX = 256 * 1024, ALIGNMENT = 16 };
-
-struct arena_block {
-	struct arena_block *next;
-	size_t used, room;
-	_Alignas(ALIGNMENT) unsigned char data[];
-};
+enum { BLOCK_MIN = 1024, BLOCK_MAX = 256 * 1024 };
 
 static struct arena_block *block_add(struct arena *arena, size_t size)
 {
@@ -34,22 +28,12 @@ static struct arena_block *block_add(struct arena *arena, size_t size)
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_alloc_block(struct arena *arena, size_t size)
 {
-	struct arena_block *block = arena->blocks;
-	void *data;
-
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	if (!block || block->room - block->used < size)
-		block = block_add(arena, size);
-	if (!block)
-		return NULL;
-	data = block->data + block->used;
-	block->used += size;
-	arena->total += size;
-	return data;
+	size = (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+	return block_add(arena, size) ? arena_alloc(arena, size) : NULL;
 }
 
 char *arena_copy(struct arena *arena, const void *data, size_t size)

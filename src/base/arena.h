@@ -7,15 +7,36 @@
 
 #include "base/mem.h"
 
-struct arena_block;
+enum { ARENA_ALIGNMENT = 16 };
+
+struct arena_block {
+	struct arena_block *next;
+	size_t used, room;
+	_Alignas(ARENA_ALIGNMENT) unsigned char data[];
+};
 
 struct arena {
 	struct arena_block *blocks; /* newest first */
 	size_t total;		    /* bytes in use */
 };
 
+/* What arena_alloc() does when the newest block is full. */
+void *arena_alloc_block(struct arena *arena, size_t size);
+
 /* Returns size bytes aligned for any type, or NULL. */
-void *arena_alloc(struct arena *arena, size_t size);
+static inline void *arena_alloc(struct arena *arena, size_t size)
+{
+	struct arena_block *block = arena->blocks;
+	size_t rounded = (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+	void *data;
+
+	if (!block || size > SIZE_MAX / 2 || block->room - block->used < rounded)
+		return arena_alloc_block(arena, size);
+	data = block->data + block->used;
+	block->used += rounded;
+	arena->total += rounded;
+	return data;
+}
 
 /* Copies size bytes and adds a NUL; returns NULL when memory runs out. */
 char *arena_copy(struct arena *arena, const void *data, size_t size);

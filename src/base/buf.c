@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/buf.h"
 
+#include "base/bytes.h"
+
 #include <stdarg.h>
 
-static bool reserve(struct buf *buf, size_t more)
+bool buf_grow(struct buf *buf, size_t more)
 {
 	size_t room = buf->room ? buf->room : 256;
 	char *grown;
@@ -24,26 +26,6 @@ static bool reserve(struct buf *buf, size_t more)
 	return true;
 }
 
-void buf_add(struct buf *buf, const void *data, size_t size)
-{
-	if (!reserve(buf, size))
-		return;
-	if (size)
-		memcpy(buf->data + buf->size, data, size);
-	buf->size += size;
-	buf->data[buf->size] = '\0';
-}
-
-void buf_text(struct buf *buf, const char *text)
-{
-	buf_add(buf, text, strlen(text));
-}
-
-void buf_char(struct buf *buf, char c)
-{
-	buf_add(buf, &c, 1);
-}
-
 void buf_format(struct buf *buf, const char *format, ...)
 {
 	va_list args, again;
@@ -52,7 +34,7 @@ void buf_format(struct buf *buf, const char *format, ...)
 	va_start(args, format);
 	va_copy(again, args);
 	length = vsnprintf(NULL, 0, format, args);
-	if (length >= 0 && reserve(buf, (size_t)length)) {
+	if (length >= 0 && buf_reserve(buf, (size_t)length)) {
 		vsnprintf(buf->data + buf->size, (size_t)length + 1, format, again);
 		buf->size += (size_t)length;
 	}
@@ -60,39 +42,72 @@ void buf_format(struct buf *buf, const char *format, ...)
 	va_end(args);
 }
 
-void buf_number(struct buf *buf, uint64_t value, unsigned base)
+void buf_decimal(struct buf *buf, uint64_t value)
 {
 	char text[20], *at = text + sizeof(text);
 
 	do
-		*--at = "0123456789abcdef"[value % base];
-	while ((value /= base));
+		*--at = (char)('0' + value % 10);
+	while ((value /= 10));
+	buf_add(buf, at, (size_t)(text + sizeof(text) - at));
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+void buf_hexadecimal(struct buf *buf, uint64_t value)
+{
+	char text[16], *at = text + sizeof(text);
+
+	do
+		*--at = hex_digits[value & 15];
+	while ((value >>= 4));
 	buf_add(buf, at, (size_t)(text + sizeof(text) - at));
 }
 
 void buf_fill(struct buf *buf, char c, size_t count)
 {
-	if (!reserve(buf, count))
+	if (!buf_reserve(buf, count))
 		return;
 	memset(buf->data + buf->size, c, count);
 	buf->size += count;
 	buf->data[buf->size] = '\0';
 }
 
+void buf_u16(struct buf *buf, uint16_t value)
+{
+	const uint8_t bytes[] = {(uint8_t)value, (uint8_t)(value >> 8)};
+
+	buf_add(buf, bytes, sizeof(bytes));
+}
+
+void buf_u32(struct buf *buf, uint32_t value)
+{
+	buf_u16(buf, (uint16_t)value);
+	buf_u16(buf, (uint16_t)(value >> 16));
+}
+
+void buf_u64(struct buf *buf, uint64_t value)
+{
+	buf_u32(buf, (uint32_t)value);
+	buf_u32(buf, (uint32_t)(value >> 32));
+}
+
 void buf_hex(struct buf *buf, const void *data, size_t size)
 {
-	static const char digits[] = "0123456789abcdef";
 	const unsigned char *bytes = data;
+	char *to;
 
-	if (size > SIZE_MAX / 2 || !reserve(buf, size * 2)) {
+	if (size > SIZE_MAX / 2 || !buf_reserve(buf, size * 2)) {
 		buf->failed = true;
 		return;
 	}
+	to = buf->data + buf->size;
 	for (size_t i = 0; i < size; i++) {
-		buf->data[buf->size++] = digits[bytes[i] >> 4];
-		buf->data[buf->size++] = digits[bytes[i] & 15];
+		*to++ = hex_digits[bytes[i] >> 4];
+		*to++ = hex_digits[bytes[i] & 15];
 	}
-	buf->data[buf->size] = '\0';
+	*to = '\0';
+	buf->size += size * 2;
 }
 
 void buf_clear(struct buf *buf)
@@ -144,15 +159,43 @@ static bool utf8_unsafe(const unsigned char *data, size_t length)
 	return false;
 }
 
-/* How many characters stand for themselves. */
-static size_t plain_length(const unsigned char *bytes, size_t size)
+/* Whether eight bytes are all from 0x20 to 0x7e, and none a backslash if that is asked for. */
+static inline bool word_is_plain(uint64_t word, bool backslash)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t other = word ^ ones * '\\';
+	uint64_t bits = word | (word - ones * ' ') | (word + ones);
+
+	if (backslash)
+		bits |= (other - ones) & ~other;
+	return !(bits & ones * 0x80);
+}
+
+/* The last eight bytes of four or more; of less than eight, those in the middle twice. */
+static inline uint64_t word_last(const unsigned char *bytes, size_t size)
+{
+	if (size >= 8)
+		return load_u64(bytes + size - 8, false);
+	return (uint64_t)load_u32(bytes + size - 4, false) << 32 | load_u32(bytes, false);
+}
+
+static inline size_t length_of_plain(const unsigned char *bytes, size_t size, bool backslash)
 {
 	size_t length = 0;
 
+	while (length + 8 <= size && word_is_plain(load_u64(bytes + length, false), backslash))
+		length += 8;
+	if (length + 8 > size && size >= 4 && word_is_plain(word_last(bytes, size), backslash))
+		return size;
 	while (length < size && bytes[length] >= ' ' && bytes[length] < 0x7f &&
-		bytes[length] != '\\')
+		!(backslash && bytes[length] == '\\'))
 		length++;
 	return length;
+}
+
+size_t ascii_length(const void *data, size_t size)
+{
+	return length_of_plain(data, size, false);
 }
 
 void buf_printable(struct buf *buf, const void *data, size_t size)
@@ -161,7 +204,7 @@ void buf_printable(struct buf *buf, const void *data, size_t size)
 	size_t length;
 
 	for (size_t i = 0; i < size; i += length) {
-		length = plain_length(bytes + i, size - i);
+		length = length_of_plain(bytes + i, size - i, true);
 		if (length) {
 			buf_add(buf, bytes + i, length);
 			continue;

@@ -14,22 +14,59 @@ struct buf {
 	bool failed;
 };
 
-void buf_add(struct buf *buf, const void *data, size_t size);
-void buf_text(struct buf *buf, const char *text);
-void buf_char(struct buf *buf, char c);
+/*
+ * Makes room for so many bytes and a NUL behind what there is, for a caller that writes them there
+ * itself and then adds to the size; false when memory runs out.
+ */
+bool buf_grow(struct buf *buf, size_t more);
+
+static inline bool buf_reserve(struct buf *buf, size_t more)
+{
+	return (!buf->failed && more < buf->room - buf->size) || buf_grow(buf, more);
+}
+
+static inline void buf_add(struct buf *buf, const void *data, size_t size)
+{
+	if (!buf_reserve(buf, size))
+		return;
+	if (size)
+		memcpy(buf->data + buf->size, data, size);
+	buf->size += size;
+	buf->data[buf->size] = '\0';
+}
+
+static inline void buf_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+static inline void buf_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
+
 void buf_format(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Appends a number in base 10 or 16 (lower case). */
-void buf_number(struct buf *buf, uint64_t value, unsigned base);
+/* Appends a number in base 10, or in base 16 in lower case. */
+void buf_decimal(struct buf *buf, uint64_t value);
+void buf_hexadecimal(struct buf *buf, uint64_t value);
 
 /* Appends a character count times. */
 void buf_fill(struct buf *buf, char c, size_t count);
+
+/* Appends little-endian numbers as bytes. */
+void buf_u16(struct buf *buf, uint16_t value);
+void buf_u32(struct buf *buf, uint32_t value);
+void buf_u64(struct buf *buf, uint64_t value);
 
 /* Appends lower-case hex. */
 void buf_hex(struct buf *buf, const void *data, size_t size);
 
 void buf_clear(struct buf *buf);
 void buf_done(struct buf *buf);
+
+/* How many bytes from data on are printable ASCII. */
+size_t ascii_length(const void *data, size_t size);
 
 /*
  * Appends bytes as text that is safe on a terminal and in a log: printable ASCII and valid UTF-8

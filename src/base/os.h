@@ -40,6 +40,15 @@ bool os_pages_renew(void *pages, size_t size);
  */
 int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size);
 
+/*
+ * A new file for reading and writing that has no name, so that it goes when it is closed, and that
+ * nobody else may open: in the folder that TMPDIR names, else in /tmp.
+ */
+int os_file_temporary(int *ret_fd);
+
+/* Another descriptor of the same open file. */
+int os_descriptor_copy(int fd, int *ret_fd);
+
 /* The size of an open file; 0 if that cannot be told. */
 uint64_t os_file_size(int fd);
 

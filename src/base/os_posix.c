@@ -120,6 +120,46 @@ int os_file_open(const char *path, int *ret_fd, uint64_t *ret_size)
 	return 0;
 }
 
+int os_file_temporary(int *ret_fd)
+{
+	const char *folder = os_privileges_raised() ? NULL : getenv("TMPDIR");
+	AUTO_FREE char *name = NULL;
+	int fd;
+
+	if (!folder || !*folder)
+		folder = "/tmp";
+#ifdef O_TMPFILE
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	/* Not every file system knows them. */
+	if (fd < 0 && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+		return err_errno(
+			err_from_errno(errno), errno, "cannot make a temporary file in %s", folder);
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+#endif
+	if (asprintf(&name, "%s/memsift-XXXXXX", folder) < 0)
+		return err_nomem();
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(
+			err_from_errno(errno), errno, "cannot make a temporary file in %s", folder);
+	unlink(name);
+	*ret_fd = fd;
+	return 0;
+}
+
+int os_descriptor_copy(int fd, int *ret_fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return err_errno(MS_ERR_IO, errno, "cannot copy a descriptor");
+	*ret_fd = copy;
+	return 0;
+}
+
 uint64_t os_file_size(int fd)
 {
 	struct stat st;

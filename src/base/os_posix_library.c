@@ -37,7 +37,11 @@ static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
 static int say_why(const char *path)
 {
 	const char *why = dlerror();
+	size_t length = strlen(path);
 
+	/* Most of the loader's sentences begin with the name, too. */
+	if (why && strncmp(why, path, length) == 0 && strncmp(why + length, ": ", 2) == 0)
+		why += length + 2;
 	return err_set(
 		MS_ERR_UNSUPPORTED, "cannot load %s: %s", path, why ? why : "no reason given");
 }

@@ -41,7 +41,8 @@ struct options {
 	/* targets */
 	const char *pids, *names, *exclude, *user;
 	bool all, tree, include_system;
-	bool brief; /* set by commands that need little of the processes themselves */
+	bool listed; /* set by commands that list processes, and do not look into them */
+	bool brief;  /* set by commands that need little of the processes themselves */
 	ms_filter *filter;
 
 	/* where memory is */

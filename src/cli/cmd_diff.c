@@ -36,6 +36,16 @@ static void side_close(struct side *side)
 	targets_close(&side->targets);
 }
 
+/* Holds what lives as it is at this moment, each side at its own; files hold still anyway. */
+static int sides_pause(const struct options *options, const struct side *sides)
+{
+	int r = 0;
+
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = ms_source_pause(sides[i].source, pause_of(options));
+	return r;
+}
+
 static int compare(const struct options *options, const struct side *sides)
 {
 	const struct ms_process *process = ms_source_process(sides[1].source);
@@ -53,7 +63,9 @@ static int compare(const struct options *options, const struct side *sides)
 	if (status != STATUS_DONE)
 		return status;
 	diff.sink = output.sink;
-	r = ms_diff_sources(sides[0].source, sides[1].source, &diff, &total);
+	r = sides_pause(options, sides);
+	if (r == 0)
+		r = ms_diff_sources(sides[0].source, sides[1].source, &diff, &total);
 	if (r < 0 && !output.failed) {
 		output_error(&output, process->pid, process->name, ms_error());
 		summary_fail(&summary, r);

@@ -181,8 +181,6 @@ static void print_look(struct output *output, const struct options *options,
 
 	if (look->status < 0) {
 		output_error(output, process->pid, process->name, why);
-		if (output->text)
-			complain("%s", why);
 		summary_fail(summary, look->status);
 		return;
 	}
@@ -261,6 +259,7 @@ static int list_all(struct options *options, const struct lister *lister)
 	int status;
 
 	options->brief = lister->brief;
+	options->listed = !lister->fetch;
 	status = targets_open(options, &targets);
 
 	if (status != STATUS_DONE)

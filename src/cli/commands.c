@@ -83,8 +83,9 @@ const struct command commands[] = {
 		"Compares what two targets, processes or files, have at the same addresses: which "
 		"bytes were written, what was mapped, unmapped or protected otherwise. Runs of "
 		"changed bytes with fewer than 8 equal ones between them are one. What cannot be "
-		"read on either side is said, never taken for a change. With --fail-on-hit, ends "
-		"with status 1 if anything changed.",
+		"read on either side is said, never taken for a change. With --pause, a process is "
+		"compared as it is at one moment. With --fail-on-hit, ends with status 1 if "
+		"anything changed.",
 		"memsift diff before.core game --perm rw-",
 		GROUP_FILTER | GROUP_LIMIT | GROUP_OUTPUT | GROUP_DIFF, cmd_diff},
 	{"collect", "TARGET...", "collect evidence into a folder",

@@ -255,8 +255,8 @@ const struct option_row option_rows[] = {
 	{"hash-only", 0, NULL, "keep a hash of each page, not its bytes", GROUP_SNAPSHOT, set_flag,
 		FIELD(hash_only)},
 	{"pause", 0, "MODE",
-		"none (default); freeze: stop it and keep registers; fork: dump a twin",
-		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT, set_text, FIELD(pause)},
+		"none (default); freeze: stop it meanwhile; fork: read a twin of this moment",
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT | GROUP_DIFF, set_text, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
 		FIELD(dump_memory)},

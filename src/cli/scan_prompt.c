@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The prompt of value scans: conditions as with --next, of which the first one begins. Lines are
- * edited with libedit where the build has it.
+ * edited with libedit where the build and the machine have it.
  */
 #include "cmd_scan.h"
 
-#ifdef HAVE_EDIT
-#include <editline/readline.h>
-#else
+#include "../base/late.h"
+
 #include <poll.h>
 #include <unistd.h>
+#ifdef HAVE_EDIT
+#include <editline/readline.h>
 #endif
 
 enum { LIST_DEFAULT = 100 };
@@ -26,9 +27,43 @@ static const char help_text[] =
 	"save FILE       keep them as a session for later calls with --session\n"
 	"quit            ends\n";
 
+#ifdef EDIT_SONAME
+
+#define EDIT_SYMBOLS(X)                                                                            \
+	X(readline)                                                                                \
+	X(add_history)                                                                             \
+	X(rl_catch_signals)
+
+static struct {
+	EDIT_SYMBOLS(LATE_MEMBER)
+} edit;
+
+LATE_NOTE(EDIT_SONAME, "edit", "editing lines at the prompt of value scans");
+
+static bool edit_load(void)
+{
+	static const struct late_library late = {EDIT_SONAME, "edited lines", "install libedit2"};
+	static const char *const names[] = {EDIT_SYMBOLS(LATE_NAME)};
+
+	return late_load(&late, names, sizeof(names) / sizeof(names[0]), &edit) == 0;
+}
+
+#define readline edit.readline
+#define add_history edit.add_history
+#define rl_catch_signals (*edit.rl_catch_signals)
+
+#elif defined(HAVE_EDIT)
+
+static bool edit_load(void)
+{
+	return true;
+}
+
+#endif
+
 #ifdef HAVE_EDIT
 
-static char *line_read(const char *prompt)
+static char *line_edit(const char *prompt)
 {
 	char *line;
 
@@ -39,7 +74,7 @@ static char *line_read(const char *prompt)
 	return line;
 }
 
-#else
+#endif
 
 static char *line_read(const char *prompt)
 {
@@ -47,6 +82,10 @@ static char *line_read(const char *prompt)
 	char *line = NULL;
 	size_t room = 0;
 
+#ifdef HAVE_EDIT
+	if (edit_load())
+		return line_edit(prompt);
+#endif
 	fputs(prompt, stdout);
 	fflush(stdout);
 	/* Unlike a read, this ends with an interrupt (signal(7)). */
@@ -59,8 +98,6 @@ static char *line_read(const char *prompt)
 	line[strcspn(line, "\n")] = '\0';
 	return line;
 }
-
-#endif
 
 static void make_prompt(const struct scanning *scanning, char *text, size_t size)
 {

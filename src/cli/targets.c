@@ -115,6 +115,7 @@ static int open_main(const struct options *options, const struct words *words, m
 	struct targets *targets)
 {
 	bool any = words->pids || words->names || options->all || options->user;
+	size_t kernel_threads = 0;
 	struct ms_selection selection = {
 		.size = sizeof(selection),
 		.pids = words->pids,
@@ -128,6 +129,7 @@ static int open_main(const struct options *options, const struct words *words, m
 		.brief = options->brief,
 		.missing = missing,
 		.ctx = targets,
+		.kernel_threads = options->listed ? NULL : &kernel_threads,
 	};
 	const struct ms_process *list;
 	size_t count;
@@ -138,6 +140,11 @@ static int open_main(const struct options *options, const struct words *words, m
 		return STATUS_DONE;
 	}
 	r = ms_host_select(host, &selection, &list, &count);
+	if (r == 0 && kernel_threads && !options->quiet)
+		complain("%zu kernel thread%s left out: %s no memory of %s own", kernel_threads,
+			kernel_threads == 1 ? "" : "s",
+			kernel_threads == 1 ? "it has" : "they have",
+			kernel_threads == 1 ? "its" : "their");
 	if (r == 0 && !add_group(targets, host, list, count)) {
 		ms_host_free(host);
 		return STATUS_OUTPUT;

@@ -7,8 +7,7 @@
 #include "watch_screen.h"
 
 #include "cli.h"
-
-#include <ncurses.h>
+#include "screen_lib.h"
 
 enum { REGIONS = 256, STRIP = 40, LATEST = 64, TOP = 8, LINE = 160, BYTES_SHOWN = 8 };
 
@@ -62,7 +61,7 @@ static void safe_copy(char *to, size_t size, const struct ms_value *text)
 
 struct screen *screen_open(const struct ms_process *process, uint64_t interval_ns)
 {
-	struct screen *screen = calloc(1, sizeof(*screen));
+	struct screen *screen = screen_lib_load() ? calloc(1, sizeof(*screen)) : NULL;
 	struct ms_value name = text_value(process->name);
 	char safe[32];
 
@@ -185,9 +184,9 @@ static void draw_region(int row, const struct hot_region *region)
 
 		for (double step = 1; shade && shade < 9 && heat >= step; step *= 2)
 			shade++;
-		attron(COLOR_PAIR(shade > 5 ? 2 : shade ? 1 : 0));
+		wattr_on(stdscr, COLOR_PAIR(shade > 5 ? 2 : shade ? 1 : 0), NULL);
 		addch((chtype)shades[shade]);
-		attroff(COLOR_PAIR(shade > 5 ? 2 : shade ? 1 : 0));
+		wattr_off(stdscr, COLOR_PAIR(shade > 5 ? 2 : shade ? 1 : 0), NULL);
 	}
 	printw("] %s", region->name);
 }

@@ -7,7 +7,7 @@
 
 struct screen;
 
-/* NULL when the terminal, or this build, cannot do it. */
+/* NULL when the terminal, this build or this machine cannot do it. */
 struct screen *screen_open(const struct ms_process *process, uint64_t interval_ns);
 
 /* Takes note of a change record. */

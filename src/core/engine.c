@@ -81,19 +81,17 @@ uint64_t engine_period(const struct ms_engine *engine)
 
 bool hit_copy(struct ms_hit *to, const struct ms_hit *from, struct arena *bytes)
 {
-	struct ms_hit copy = *from;
-
-	if (copy.bytes)
-		copy.bytes = (uint8_t *)arena_copy(bytes, from->bytes, from->bytes_size);
-	if (copy.context)
-		copy.context = (uint8_t *)arena_copy(bytes, from->context, from->context_size);
-	if (copy.text)
-		copy.text = from->text == (const char *)from->bytes
-				    ? (const char *)copy.bytes
-				    : arena_copy(bytes, from->text, from->text_size);
-	*to = copy;
-	return (copy.bytes || !from->bytes) && (copy.context || !from->context) &&
-	       (copy.text || !from->text);
+	*to = *from;
+	if (from->bytes)
+		to->bytes = (uint8_t *)arena_copy(bytes, from->bytes, from->bytes_size);
+	if (from->context)
+		to->context = (uint8_t *)arena_copy(bytes, from->context, from->context_size);
+	if (from->text)
+		to->text = from->text == (const char *)from->bytes
+				   ? (const char *)to->bytes
+				   : arena_copy(bytes, from->text, from->text_size);
+	return (to->bytes || !from->bytes) && (to->context || !from->context) &&
+	       (to->text || !from->text);
 }
 
 size_t engine_behind(const struct ms_engine *engine)

@@ -8,8 +8,7 @@
  *     u64 bytes of the process; u64 taken (seconds since 1970); u64 zero
  *   process: u32 pid, ppid, uid, flags (1: the program was deleted); u64 start_id, started, rss;
  *            u32 sizes of name, exe, cmdline, user, arch; those texts; zeros to a multiple of 8
- *   regions: u64 base, size, offset, inode, resident; u32 dev_major, dev_minor, perm, flags,
- *            kind, path_size; the path, padded with zeros to a multiple of 8
+ *   regions: as in core/regionpack.h
  *   stretches: u64 base, size; u32 state, zero
  *   blocks:  for each stretch of data (state 0), block after block: u64 low, high of XXH3-128
  *   u64      hash_bytes() of all before it
@@ -28,7 +27,6 @@ enum {
 	HASHFILE_HEADER = 64,
 	HASHFILE_PROCESS = 60,
 	HASHFILE_TEXTS = 5,
-	HASHFILE_REGION = 64,
 	HASHFILE_STRETCH = 24,
 	HASHFILE_DELETED = 1,
 };

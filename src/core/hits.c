@@ -20,6 +20,11 @@ struct hits {
 	size_t module_count, module_next;
 	uint64_t module_address; /* of the last search */
 	bool modules_known;
+
+	/* The record of the last hit: one at an address of `place` is in its region and module. */
+	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_range place;
+	const struct ms_module *module;
 };
 
 static int open_target(void *ctx, size_t index, ms_source **ret_source)
@@ -52,15 +57,23 @@ static const struct ms_module *module_at(struct hits *hits, uint64_t address)
 	return hits->module_next < hits->module_count && module->base <= address ? module : NULL;
 }
 
-static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
+/* Where the place ends that an address is in: region and module are the same up to there. */
+static uint64_t place_end(const struct hits *hits, const struct ms_region *region)
 {
-	struct hits *hits = ctx;
-	const struct ms_sink *sink = &hits->options->sink;
-	struct ms_value values[MS_COLUMNS_MAX];
-	struct ms_record record = {&ms_schema_hit, values};
-	bool placed; /* at an address */
+	const struct ms_module *next = &hits->modules[hits->module_next];
+	uint64_t end = region->base + region->size;
 
-	(void)index;
+	if (hits->module_next == hits->module_count)
+		return end;
+	return min_u64(end, hits->module ? next->base + next->size : next->base);
+}
+
+/* Makes the part of the record that depends on the place. */
+static void place_find(struct hits *hits, ms_source *src, const struct ms_hit *hit)
+{
+	bool placed = !hit->rule || hit->string; /* at an address */
+	const struct ms_region *region;
+
 	if (!hits->modules_known) {
 		/* Without modules a hit still has its region; the target may have ended. */
 		if (ms_source_modules(src, &hits->modules, &hits->module_count) < 0)
@@ -68,9 +81,24 @@ static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit 
 		hits->modules_known = true;
 		hits->module_next = 0;
 	}
-	placed = !hit->rule || hit->string;
-	record_hit(&src->process, hit, placed ? region_find(&src->regions, hit->address) : NULL,
-		placed ? module_at(hits, hit->address) : NULL, values);
+	region = placed ? region_find(&src->regions, hit->address) : NULL;
+	hits->module = placed ? module_at(hits, hit->address) : NULL;
+	hits->place = (struct ms_range){hit->address, 0};
+	if (region)
+		hits->place.size = place_end(hits, region) - hit->address;
+	record_hit_place(&src->process, region, hits->module, hits->values);
+}
+
+static int hit_out(void *ctx, size_t index, ms_source *src, const struct ms_hit *hit)
+{
+	struct hits *hits = ctx;
+	const struct ms_sink *sink = &hits->options->sink;
+	struct ms_record record = {&ms_schema_hit, hits->values};
+
+	(void)index;
+	if (hit->rule || hit->address - hits->place.base >= hits->place.size)
+		place_find(hits, src, hit);
+	record_hit_found(hit, hits->module, hits->values);
 	hits->total.hits++;
 	return sink->record(sink->ctx, &record) ? err_set(MS_ERR_STOPPED, "stopped by its caller")
 						: 0;
@@ -105,6 +133,7 @@ static int done_out(void *ctx, size_t index, ms_source *src, struct coverage *co
 
 	hits->modules_known = false;
 	hits->module_address = 0;
+	hits->place = (struct ms_range){0};
 	if (!coverage) {
 		/* The job failed: nobody wants to hear any more. */
 		if (!hits->only)

@@ -7,6 +7,7 @@
 #include "backend/backends.h"
 #include "base/err.h"
 #include "base/os.h"
+#include "core/unpack.h"
 
 int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **ret_host)
 {
@@ -15,6 +16,7 @@ int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **r
 	if (!host)
 		return err_nomem();
 	host->ops = ops;
+	host->unpacked = -1;
 	host->name = strdup(name);
 	host->priv = calloc(1, ops->priv_size ? ops->priv_size : 1);
 	if (!host->name || !host->priv) {
@@ -50,8 +52,16 @@ void ms_host_free(ms_host *host)
 	free(host);
 }
 
+int host_file_open(const struct ms_host *host, const char *path, int *ret_fd, uint64_t *ret_size)
+{
+	if (host->unpacked < 0)
+		return os_file_open(path, ret_fd, ret_size);
+	*ret_size = os_file_size(host->unpacked);
+	return os_descriptor_copy(host->unpacked, ret_fd);
+}
+
 static int open_as(const struct ms_host_ops *ops, const char *spec,
-	const struct ms_host_options *options, ms_host **ret_host)
+	const struct ms_host_options *options, int unpacked, ms_host **ret_host)
 {
 	ms_host *host = NULL;
 	int r = host_new(ops, spec, &host);
@@ -59,8 +69,10 @@ static int open_as(const struct ms_host_ops *ops, const char *spec,
 	if (r < 0)
 		return r;
 	host->options = options;
+	host->unpacked = unpacked;
 	r = ops->open(host, spec);
 	host->options = NULL;
+	host->unpacked = -1;
 	if (r < 0) {
 		ms_host_free(host);
 		return r;
@@ -84,12 +96,32 @@ static const char *scheme_match(const struct ms_host_ops *ops, const char *spec)
 static int open_named(const struct ms_host_ops *ops, const char *spec,
 	const struct ms_host_options *options, ms_host **ret_host)
 {
-	int r = open_as(ops, spec, options, ret_host);
+	AUTO_CLOSE int unpacked = -1;
+	int r = ops->is_file ? unpack_file(spec, &unpacked) : 0;
 
+	if (r == 0)
+		r = open_as(ops, spec, options, unpacked, ret_host);
 	if (r == HOST_NOT_MINE)
 		return err_set(MS_ERR_FORMAT, "%s is not what the scheme \"%s:\" says it is", spec,
 			ops->scheme);
 	return r;
+}
+
+static int open_file(const char *spec, const struct ms_host_options *options, ms_host **ret_host)
+{
+	AUTO_CLOSE int unpacked = -1;
+	int r = unpack_file(spec, &unpacked);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (!backends[i]->is_file)
+			continue;
+		r = open_as(backends[i], spec, options, unpacked, ret_host);
+		if (r != HOST_NOT_MINE)
+			return r;
+	}
+	return err_set(MS_ERR_FORMAT, "%s is of no kind that memsift knows", spec);
 }
 
 static int open_spec(const char *spec, const struct ms_host_options *options, ms_host **ret_host)
@@ -100,16 +132,7 @@ static int open_spec(const char *spec, const struct ms_host_options *options, ms
 		if (rest)
 			return open_named(backends[i], *rest ? rest : spec, options, ret_host);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
-		int r;
-
-		if (!backends[i]->is_file)
-			continue;
-		r = open_as(backends[i], spec, options, ret_host);
-		if (r != HOST_NOT_MINE)
-			return r;
-	}
-	return err_set(MS_ERR_FORMAT, "%s is of no kind that memsift knows", spec);
+	return open_file(spec, options, ret_host);
 }
 
 int ms_host_open(const char *spec, ms_host **ret_host)

@@ -111,6 +111,11 @@ struct dirty_request {
 struct ms_source_ops {
 	size_t priv_size;
 	bool hashed; /* keeps a hash of each block in place of bytes, told by identify() */
+	/*
+	 * A region that regions() found resident as a whole holds data throughout: resident() is
+	 * not asked about it.
+	 */
+	bool counts_resident;
 
 	/* Ends what attach() began. */
 	void (*close)(struct ms_source *src);
@@ -139,6 +144,12 @@ struct ms_source_ops {
 
 	/* NULL: ELF modules are found from the regions (core/module.c). */
 	int (*modules)(struct ms_source *src, struct module_list *out);
+
+	/*
+	 * The auxiliary vector as the system keeps it, for dumps; it lives as long as the source.
+	 * NULL, or failing: unknown.
+	 */
+	int (*auxv)(struct ms_source *src, const void **ret_data, size_t *ret_size);
 
 	/* NULL: the source knows no threads. */
 	int (*threads)(struct ms_source *src, struct thread_list *out);
@@ -209,6 +220,7 @@ struct ms_host {
 	char *name;
 	const struct ms_host_options *options; /* while it is opened; may be NULL */
 	char *why;			       /* this kind of host; may be NULL */
+	int unpacked; /* while it is opened: what is in its file; -1 if that is not compressed */
 	struct process_list processes;
 	VEC(struct ms_process) selected;
 	struct check_list checks;
@@ -227,10 +239,6 @@ struct ms_source {
 	enum ms_state unread;
 	size_t page_size; /* granularity of what can be read or not; set to 4096 before attach */
 
-	/* The auxiliary vector as the system keeps it, for dumps; borrowed from the backend. */
-	const void *auxv;
-	size_t auxv_size;
-
 	struct region_list regions; /* as of the last ms_source_regions() or scan */
 	bool regions_known;
 	struct module_list modules;
@@ -243,6 +251,9 @@ struct ms_source {
 
 /* Allocates a host of that kind with zeroed private state; ms_host_free() frees it. */
 int host_new(const struct ms_host_ops *ops, const char *name, struct ms_host **ret_host);
+
+/* Opens the file that a host of files is of, or what was in it if it is compressed. */
+int host_file_open(const struct ms_host *host, const char *path, int *ret_fd, uint64_t *ret_size);
 
 /* The region that holds address in an ascending list, or NULL. */
 const struct ms_region *region_find(const struct region_list *list, uint64_t address);

@@ -22,6 +22,7 @@ void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter 
 	plan->at = 0;
 	plan->in_region = false;
 	plan->run = plan->run_count = 0;
+	plan->window = PLAN_WINDOW;
 	plan->base = plan->end = plan->next = 0;
 	plan->closed = true;
 	plan->position = plan->handed_out = plan->walked = 0;
@@ -101,29 +102,48 @@ static void clip_runs(struct plan *plan, uint64_t base, uint64_t size)
 		last->size = end - last->base;
 }
 
+/*
+ * How much of the region to ask about: not all of a large one at once, as workers wait meanwhile,
+ * but more and more of one that seems to hold nothing to read. Where stretches without data are
+ * kept, they are kept whole.
+ */
+static uint64_t next_window(struct plan *plan, uint64_t size)
+{
+	bool uniform = plan->run_count == 1 && plan->runs[0].state != MS_STATE_DATA;
+	uint64_t window = plan->window;
+
+	if (plan->coverage->keep_absent)
+		return size;
+	plan->window = uniform ? max_u64(window, 2 * window) : PLAN_WINDOW;
+	return min_u64(size, plan->window);
+}
+
 /* Asks the backend about the next stretch of the region. */
 static int fetch_runs(struct plan *plan, uint64_t size)
 {
 	struct ms_source *src = plan->src;
 	const struct ms_region *region = plan_region(plan);
-	uint64_t base = align_down(plan->at, src->page_size);
-	uint64_t end = min_u64(
-		align_up(plan->at + size, src->page_size), region->base + region->size);
+	uint64_t base, end;
 	int r;
 
+	if (!src->ops->resident || (src->ops->counts_resident && region->resident == region->size)) {
+		plan->runs[0] = (struct run){plan->at, size, MS_STATE_DATA};
+		plan->run = 0;
+		plan->run_count = 1;
+		plan->at += size;
+		return 0;
+	}
+	size = next_window(plan, size);
+	base = align_down(plan->at, src->page_size);
+	end = min_u64(align_up(plan->at + size, src->page_size), region->base + region->size);
 	plan->run = 0;
 	plan->run_count = 0;
-	if (!src->ops->resident) {
-		plan->runs[0] = (struct run){plan->at, size, MS_STATE_DATA};
-		plan->run_count = 1;
-	} else {
-		r = src->ops->resident(
-			src, region, base, end - base, plan->runs, PLAN_RUNS, &plan->run_count);
-		if (r < 0)
-			return r;
-		assert(plan->run_count > 0 && plan->runs[0].base == base);
-		clip_runs(plan, plan->at, size);
-	}
+	r = src->ops->resident(
+		src, region, base, end - base, plan->runs, PLAN_RUNS, &plan->run_count);
+	if (r < 0)
+		return r;
+	assert(plan->run_count > 0 && plan->runs[0].base == base);
+	clip_runs(plan, plan->at, size);
 	plan->at = plan->runs[plan->run_count - 1].base + plan->runs[plan->run_count - 1].size;
 	return 0;
 }

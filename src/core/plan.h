@@ -17,6 +17,9 @@ enum {
 	PLAN_ABSENT_ROOM = 1 << 20, /* shorter stretches without data take part in positions */
 };
 
+/* Bytes of a region that the backend is first asked about. */
+#define PLAN_WINDOW (UINT64_C(32) << 20)
+
 /*
  * A stretch of data. Its position is where a dump puts it: the sum of the data before it and of
  * the short stretches without data, which keep their room so that a file shows them as zeros.
@@ -39,6 +42,7 @@ struct plan {
 	uint64_t walked;      /* the position of `at` */
 	struct run runs[PLAN_RUNS];
 	size_t run, run_count;
+	uint64_t window;      /* last asked about */
 
 	/* The stretch of joined data being cut into chunks. */
 	uint64_t base, end;   /* known so far */

@@ -59,33 +59,63 @@ static const struct ms_column module_columns[] = {
 };
 SCHEMA(module, module_columns);
 
+/* The columns of a hit, which may be one of millions: they are written one by one. */
+enum {
+	HIT_PID,
+	HIT_PROCESS,
+	HIT_ADDRESS,
+	HIT_SIZE,
+	HIT_PATTERN,
+	HIT_BYTES,
+	HIT_CONTEXT,
+	HIT_CONTEXT_BEFORE,
+	HIT_REGION_START,
+	HIT_REGION_END,
+	HIT_PERM,
+	HIT_KIND,
+	HIT_PATH,
+	HIT_MODULE,
+	HIT_MODULE_OFFSET,
+	HIT_ENCODING,
+	HIT_TEXT,
+	HIT_CONTINUED,
+	HIT_RULE,
+	HIT_NAMESPACE,
+	HIT_TAGS,
+	HIT_META,
+	HIT_STRING,
+	HIT_XOR_KEY,
+	HIT_COLUMNS,
+};
+
 static const struct ms_column hit_columns[] = {
-	{"pid", MS_TYPE_U64},
-	{"process", MS_TYPE_TEXT},
-	{"address", MS_TYPE_ADDRESS},
-	{"size", MS_TYPE_U64},
-	{"pattern", MS_TYPE_TEXT},
-	{"bytes", MS_TYPE_BYTES},
-	{"context", MS_TYPE_BYTES},
-	{"context_before", MS_TYPE_U64},
-	{"region_start", MS_TYPE_ADDRESS},
-	{"region_end", MS_TYPE_ADDRESS},
-	{"perm", MS_TYPE_TEXT},
-	{"kind", MS_TYPE_TEXT},
-	{"path", MS_TYPE_TEXT},
-	{"module", MS_TYPE_TEXT},
-	{"module_offset", MS_TYPE_U64},
-	{"encoding", MS_TYPE_TEXT},
-	{"text", MS_TYPE_TEXT},
-	{"continued", MS_TYPE_BOOL},
-	{"rule", MS_TYPE_TEXT},
-	{"namespace", MS_TYPE_TEXT},
-	{"tags", MS_TYPE_LIST},
-	{"meta", MS_TYPE_LIST},
-	{"string", MS_TYPE_TEXT},
-	{"xor_key", MS_TYPE_U64},
+	[HIT_PID] = {"pid", MS_TYPE_U64},
+	[HIT_PROCESS] = {"process", MS_TYPE_TEXT},
+	[HIT_ADDRESS] = {"address", MS_TYPE_ADDRESS},
+	[HIT_SIZE] = {"size", MS_TYPE_U64},
+	[HIT_PATTERN] = {"pattern", MS_TYPE_TEXT},
+	[HIT_BYTES] = {"bytes", MS_TYPE_BYTES},
+	[HIT_CONTEXT] = {"context", MS_TYPE_BYTES},
+	[HIT_CONTEXT_BEFORE] = {"context_before", MS_TYPE_U64},
+	[HIT_REGION_START] = {"region_start", MS_TYPE_ADDRESS},
+	[HIT_REGION_END] = {"region_end", MS_TYPE_ADDRESS},
+	[HIT_PERM] = {"perm", MS_TYPE_TEXT},
+	[HIT_KIND] = {"kind", MS_TYPE_TEXT},
+	[HIT_PATH] = {"path", MS_TYPE_TEXT},
+	[HIT_MODULE] = {"module", MS_TYPE_TEXT},
+	[HIT_MODULE_OFFSET] = {"module_offset", MS_TYPE_U64},
+	[HIT_ENCODING] = {"encoding", MS_TYPE_TEXT},
+	[HIT_TEXT] = {"text", MS_TYPE_TEXT},
+	[HIT_CONTINUED] = {"continued", MS_TYPE_BOOL},
+	[HIT_RULE] = {"rule", MS_TYPE_TEXT},
+	[HIT_NAMESPACE] = {"namespace", MS_TYPE_TEXT},
+	[HIT_TAGS] = {"tags", MS_TYPE_LIST},
+	[HIT_META] = {"meta", MS_TYPE_LIST},
+	[HIT_STRING] = {"string", MS_TYPE_TEXT},
+	[HIT_XOR_KEY] = {"xor_key", MS_TYPE_U64},
 };
 SCHEMA(hit, hit_columns);
+_Static_assert(ARRAY_SIZE(hit_columns) == HIT_COLUMNS, "one value a column");
 
 static const struct ms_column change_columns[] = {
 	{"pid", MS_TYPE_U64},
@@ -276,43 +306,73 @@ void ms_record_check(const struct ms_check *check, struct ms_value ret_values[MS
 	memcpy(ret_values, values, sizeof(values));
 }
 
-void record_hit(const struct ms_process *process, const struct ms_hit *hit,
-	const struct ms_region *region, const struct ms_module *module,
-	struct ms_value ret_values[MS_COLUMNS_MAX])
+void record_hit_place(const struct ms_process *process, const struct ms_region *region,
+	const struct ms_module *module, struct ms_value values[MS_COLUMNS_MAX])
 {
-	bool context = hit->context;
-	const struct ms_rule *rule = hit->rule;
-	bool placed = !rule || hit->string; /* at an address */
 	struct ms_value unknown = value_unknown();
-	const struct ms_value values[] = {
-		value_u64(process->pid),
-		value_text(process->name),
-		placed ? value_u64(hit->address) : unknown,
-		placed ? value_u64(hit->size) : unknown,
-		value_text(hit->pattern),
-		placed ? value_bytes(hit->bytes, hit->bytes_size) : unknown,
-		context ? value_bytes(hit->context, hit->context_size) : unknown,
-		context ? value_u64(hit->context_before) : unknown,
-		region ? value_u64(region->base) : unknown,
-		region ? value_u64(region->base + region->size) : unknown,
-		region ? value_text(perm_text(region->perm)) : unknown,
-		region ? value_text(ms_kind_name(region->kind)) : unknown,
-		region ? value_text(region->path) : unknown,
-		module ? value_text(module->name) : unknown,
-		module ? value_u64(hit->address - module->base) : unknown,
-		value_text(hit->encoding),
-		hit->text ? value_bytes(hit->text, hit->text_size) : unknown,
-		hit->text ? value_bool(hit->continued) : unknown,
-		rule ? value_text(rule->name) : unknown,
-		rule ? value_text(rule->space) : unknown,
-		rule ? value_list(rule->tags, rule->tag_count) : unknown,
-		rule ? value_list(rule->meta, rule->meta_count) : unknown,
-		rule ? value_text(hit->string) : unknown,
-		rule && hit->xor_key >= 0 ? value_u64((uint64_t)hit->xor_key) : unknown,
-	};
 
-	_Static_assert(ARRAY_SIZE(values) == ARRAY_SIZE(hit_columns), "one value a column");
-	memcpy(ret_values, values, sizeof(values));
+	values[HIT_PID] = value_u64(process->pid);
+	values[HIT_PROCESS] = value_text(process->name);
+	values[HIT_REGION_START] = region ? value_u64(region->base) : unknown;
+	values[HIT_REGION_END] = region ? value_u64(region->base + region->size) : unknown;
+	values[HIT_PERM] = region ? value_text(perm_text(region->perm)) : unknown;
+	values[HIT_KIND] = region ? value_text(ms_kind_name(region->kind)) : unknown;
+	values[HIT_PATH] = region ? value_text(region->path) : unknown;
+	values[HIT_MODULE] = module ? value_text(module->name) : unknown;
+}
+
+static void hit_rule(const struct ms_hit *hit, struct ms_value values[MS_COLUMNS_MAX])
+{
+	const struct ms_rule *rule = hit->rule;
+	struct ms_value unknown = value_unknown();
+
+	values[HIT_RULE] = rule ? value_text(rule->name) : unknown;
+	values[HIT_NAMESPACE] = rule ? value_text(rule->space) : unknown;
+	values[HIT_TAGS] = rule ? value_list(rule->tags, rule->tag_count) : unknown;
+	values[HIT_META] = rule ? value_list(rule->meta, rule->meta_count) : unknown;
+	values[HIT_STRING] = rule ? value_text(hit->string) : unknown;
+	values[HIT_XOR_KEY] =
+		rule && hit->xor_key >= 0 ? value_u64((uint64_t)hit->xor_key) : unknown;
+}
+
+/* A text that is mostly the one that is there already. */
+static void text_renew(struct ms_value *value, const char *text)
+{
+	if (value->v.data != text)
+		*value = value_text(text);
+}
+
+/* Written field by field: a copy of a whole value waits for the fields to be stored. */
+static void number_put(struct ms_value *value, bool present, uint64_t number)
+{
+	value->present = present;
+	value->v.u = number;
+}
+
+static void bytes_put(struct ms_value *value, bool present, const void *data, size_t size)
+{
+	value->present = present;
+	value->v.data = data;
+	value->size = size;
+}
+
+void record_hit_found(const struct ms_hit *hit, const struct ms_module *module,
+	struct ms_value values[MS_COLUMNS_MAX])
+{
+	bool placed = !hit->rule || hit->string; /* at an address */
+
+	number_put(&values[HIT_ADDRESS], placed, hit->address);
+	number_put(&values[HIT_SIZE], placed, hit->size);
+	bytes_put(&values[HIT_BYTES], placed, hit->bytes, hit->bytes_size);
+	bytes_put(&values[HIT_CONTEXT], hit->context, hit->context, hit->context_size);
+	number_put(&values[HIT_CONTEXT_BEFORE], hit->context, hit->context_before);
+	number_put(&values[HIT_MODULE_OFFSET], module, module ? hit->address - module->base : 0);
+	bytes_put(&values[HIT_TEXT], hit->text, hit->text, hit->text_size);
+	number_put(&values[HIT_CONTINUED], hit->text, hit->continued);
+	text_renew(&values[HIT_PATTERN], hit->pattern);
+	text_renew(&values[HIT_ENCODING], hit->encoding);
+	if (hit->rule || values[HIT_RULE].present)
+		hit_rule(hit, values);
 }
 
 static const char *change_name(enum change_kind kind)

@@ -14,10 +14,15 @@ struct ms_value value_time(int64_t seconds);  /* unknown for 0 */
 struct ms_value value_text(const char *text); /* unknown for NULL */
 struct ms_value value_bytes(const void *data, size_t size);
 
-/* A hit with the region and module it lies in, either of which may be NULL. */
-void record_hit(const struct ms_process *process, const struct ms_hit *hit,
-	const struct ms_region *region, const struct ms_module *module,
-	struct ms_value ret_values[MS_COLUMNS_MAX]);
+/*
+ * The values of a hit, in two parts: those of the process, the region and the module it lies in,
+ * either of which may be NULL, and its own. They are zeroed before the first, and may be kept from
+ * one hit to the next of the same scan; then the first part is left out where it would be the same.
+ */
+void record_hit_place(const struct ms_process *process, const struct ms_region *region,
+	const struct ms_module *module, struct ms_value values[MS_COLUMNS_MAX]);
+void record_hit_found(const struct ms_hit *hit, const struct ms_module *module,
+	struct ms_value values[MS_COLUMNS_MAX]);
 
 enum change_kind { CHANGE_WRITE, CHANGE_MAP, CHANGE_UNMAP, CHANGE_PROTECT };
 

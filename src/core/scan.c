@@ -106,17 +106,49 @@ static void move_to(struct worker *worker, struct slot *slot)
 	worker->slot = slot;
 }
 
-/* Cuts the next chunk of an open target; false when it has none left. Locked. */
-static bool take_chunk(struct worker *worker, struct slot *slot)
+/* Begins the next chunk of those taken. */
+static void begin_chunk(struct worker *worker)
+{
+	size_t index = worker->batch_count - worker->batch_left--;
+
+	worker->chunk = worker->batch[index];
+	worker->result->number = worker->batch_number + index;
+}
+
+/*
+ * Whether the plan goes on, right behind the chunk, within the memory that one page table of the
+ * target describes (2 MiB with pages of 4 KiB). Workers that read from the same table wait for
+ * its lock at every page, so such chunks go to one worker.
+ */
+static bool belongs_to_batch(const struct plan *plan, const struct chunk *chunk)
+{
+	return plan->next < plan->end && plan->next == chunk->base + chunk->fresh &&
+	       plan->next / BATCH_SPAN == chunk->base / BATCH_SPAN;
+}
+
+/* Cuts the next chunks of an open target; false when it has none left. Locked. */
+static bool take_chunks(struct worker *worker, struct slot *slot)
 {
 	struct run_state *state = worker->state;
-	int r = plan_next(
-		slot->plan, bytes_left(state), state->before, state->after, &worker->chunk);
+	struct chunk *batch = worker->batch;
+	size_t count = 0;
+	int r;
 
-	if (r == 1) {
+	do {
+		r = plan_next(slot->plan, bytes_left(state), state->before, state->after,
+			&batch[count]);
+		if (r == 1)
+			state->bytes_planned += batch[count++].fresh;
+	} while (r == 1 && count < BATCH && bytes_left(state) &&
+		 belongs_to_batch(slot->plan, &batch[count - 1]));
+
+	if (count) {
 		move_to(worker, slot);
-		worker->result->number = slot->handed_out++;
-		state->bytes_planned += worker->chunk.fresh;
+		worker->batch_count = worker->batch_left = count;
+		worker->batch_number = slot->handed_out;
+		worker->pages_known = false;
+		slot->handed_out += count;
+		begin_chunk(worker);
 		return true;
 	}
 	if (r == MS_ERR_MEMORY) {
@@ -131,6 +163,18 @@ static bool take_chunk(struct worker *worker, struct slot *slot)
 	slot->state = SLOT_PLANNED;
 	run_drain(state);
 	return false;
+}
+
+/* Accounts for chunks taken that a stop left undone. Locked. */
+static void leave_batch(struct worker *worker)
+{
+	const struct run_state *state = worker->state;
+
+	for (; worker->batch_left; worker->batch_left--) {
+		const struct chunk *chunk = &worker->batch[worker->batch_count - worker->batch_left];
+
+		coverage_add(&worker->slot->coverage, chunk->base, chunk->fresh, undone_state(state));
+	}
 }
 
 /* The front of the line may always go on, or nothing would ever run_drain. */
@@ -164,13 +208,13 @@ static bool take_alone(struct worker *worker)
 
 	if (state->scan->job->bytes_max)
 		return false;
-	if (own && own->state == SLOT_OPEN && !must_wait(state, own) && take_chunk(worker, own))
+	if (own && own->state == SLOT_OPEN && !must_wait(state, own) && take_chunks(worker, own))
 		return true;
 	for (size_t i = state->first; i < state->next_closed; i++) {
 		struct slot *slot = &state->slots[i];
 
 		if (slot->state == SLOT_OPEN && !slot->workers && !must_wait(state, slot) &&
-			take_chunk(worker, slot))
+			take_chunks(worker, slot))
 			return true;
 	}
 	return false;
@@ -201,7 +245,7 @@ static bool take_any(struct worker *worker, bool *ret_waiting)
 			*ret_waiting = true;
 			return false;
 		}
-		if (slot->state == SLOT_OPEN && take_chunk(worker, slot))
+		if (slot->state == SLOT_OPEN && take_chunks(worker, slot))
 			return true;
 		*ret_waiting |= slot->state == SLOT_OPENING;
 	}
@@ -264,6 +308,10 @@ static enum work next_work(struct worker *worker)
 		run_check_limits(state);
 		if (!run_going_on(state))
 			return WORK_NONE;
+		if (worker->batch_left) {
+			begin_chunk(worker);
+			return WORK_CHUNK;
+		}
 		if (take_target(worker, &waiting))
 			return WORK_TARGET;
 		if (state->stop == STOP_BYTES && waiting) {
@@ -370,6 +418,7 @@ static void *worker_main(void *ctx)
 			worker_target(&worker);
 		pthread_mutex_lock(&state->lock);
 	}
+	leave_batch(&worker);
 	state->running--;
 	pthread_cond_broadcast(&state->changed);
 	pthread_cond_signal(&state->ended);

@@ -213,44 +213,58 @@ static int hand_out_early(struct worker *worker)
 	return r;
 }
 
+/* Counts the hit that was written behind the last one. */
+static int hit_added(struct worker *worker)
+{
+	worker->result->hits.count++;
+	return result_size(worker->result) > RESULT_MAX ? hand_out_early(worker) : 0;
+}
+
+/* Room for a hit behind the last one; NULL when memory runs out. */
+static struct ms_hit *hit_room(struct result *result)
+{
+	return vec_grow((void **)&result->hits.data, result->hits.count, &result->hits.room,
+		       sizeof(*result->hits.data))
+		       ? &result->hits.data[result->hits.count]
+		       : NULL;
+}
+
 /* Adds a hit whose bytes are kept already. */
 int worker_push_hit(struct worker *worker, const struct ms_hit *kept)
 {
-	struct result *result = worker->result;
+	struct ms_hit *to = hit_room(worker->result);
 
-	if (!vec_push(&result->hits, *kept))
+	if (!to)
 		return err_nomem();
-	if (result_size(result) > RESULT_MAX)
-		return hand_out_early(worker);
-	return 0;
+	*to = *kept;
+	return hit_added(worker);
+}
+
+/* Keeps what lies around a hit of a span. */
+static bool context_keep(
+	const struct ms_span *span, size_t context, struct ms_hit *hit, struct arena *bytes)
+{
+	size_t at = (size_t)(hit->address - span->address);
+	size_t back = (size_t)min_u64(context, at + span->before);
+	size_t shown = (size_t)min_u64(hit->size, MS_CONTEXT_MAX);
+
+	hit->context_size = (size_t)min_u64(back + shown + context, back + span->size - at);
+	hit->context_before = back;
+	hit->context = (uint8_t *)arena_copy(bytes, span->data + at - back, hit->context_size);
+	return hit->context;
 }
 
 int worker_keep_hit(struct ms_emit *emit, const struct ms_hit *hit)
 {
 	struct worker *worker = (struct worker *)((char *)emit - offsetof(struct worker, emit));
 	struct result *result = worker->result;
-	const struct ms_span *span = worker->span;
-	size_t context = worker->state->scan->context;
-	struct ms_hit kept;
+	size_t context = worker->span ? worker->state->scan->context : 0;
+	struct ms_hit *to = hit_room(result);
 
-	if (!hit_copy(&kept, hit, &result->bytes))
+	if (!to || !hit_copy(to, hit, &result->bytes) ||
+		(context && !context_keep(worker->span, context, to, &result->bytes)))
 		return err_nomem();
-	if (!span)
-		return worker_push_hit(worker, &kept);
-	if (context) {
-		size_t at = (size_t)(hit->address - span->address);
-		size_t back = (size_t)min_u64(context, at + span->before);
-		size_t shown = (size_t)min_u64(hit->size, MS_CONTEXT_MAX);
-		size_t size = (size_t)min_u64(back + shown + context, back + span->size - at);
-
-		kept.context = arena_alloc(&result->bytes, size);
-		if (!kept.context)
-			return err_nomem();
-		memcpy((void *)kept.context, span->data + at - back, size);
-		kept.context_size = size;
-		kept.context_before = back;
-	}
-	return worker_push_hit(worker, &kept);
+	return hit_added(worker);
 }
 
 void run_queue(struct run_state *state, struct slot *slot, struct result *result)
@@ -284,7 +298,8 @@ static void finish_pending(struct run_state *state, size_t index)
 /* Accounts for what a stop left undone, target by target. */
 void run_wind_up(struct run_state *state)
 {
-	bool late = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED;
+	enum ms_state undone = undone_state(state);
+	bool late = undone == MS_STATE_DEADLINE;
 
 	for (; state->first < state->scan->target_count; state->first++) {
 		struct slot *slot = &state->slots[state->first];
@@ -296,9 +311,9 @@ void run_wind_up(struct run_state *state)
 			continue;
 		}
 		if (slot->state == SLOT_OPEN)
-			plan_abandon(slot->plan, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
+			plan_abandon(slot->plan, undone);
 		if (judges(state) && !slot->judged)
-			slot_leave_unjudged(slot, late ? MS_STATE_DEADLINE : MS_STATE_LIMIT);
+			slot_leave_unjudged(slot, undone);
 		if (slot->state == SLOT_CLOSED) {
 			slot->state = SLOT_FAILED;
 			slot->status = late ? MS_ERR_TIMEOUT : MS_ERR_STOPPED;

@@ -17,6 +17,8 @@ enum {
 	RESULT_MAX = 1 << 20, /* bytes of hits in one chunk before its worker waits for its turn */
 	PENDING_MAX = 16 << 20, /* bytes of hits that wait for their turn in all */
 	TICK_NS = 50 * 1000 * 1000,
+	BATCH = 4, /* chunks at most that a worker takes at once */
+	BATCH_SPAN = 2 * 1024 * 1024,
 };
 
 enum slot_state { SLOT_CLOSED, SLOT_OPENING, SLOT_OPEN, SLOT_PLANNED, SLOT_FAILED, SLOT_DONE };
@@ -85,6 +87,11 @@ struct worker {
 	struct slot *read_slot; /* whose source the reader reads */
 	struct slot *slot;
 	struct chunk chunk;
+	struct chunk batch[BATCH]; /* those taken and not begun: the last batch_left */
+	size_t batch_count, batch_left;
+	uint64_t batch_number; /* of the first of them within the target */
+	bool pages_known;      /* what the batch's pages are was asked */
+	struct share_pages pages;
 	struct result *result;
 	uint8_t *buffer, *data; /* data: where chunk.base is read to */
 	uint8_t *twin_buffer, *twin_data;
@@ -133,6 +140,13 @@ void run_check_limits(struct run_state *state);
 
 /* Has the worker's reader read the target it works on. */
 void worker_turn(struct worker *worker);
+
+/* What becomes of bytes that a stop left undone. */
+static inline enum ms_state undone_state(const struct run_state *state)
+{
+	return state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED ? MS_STATE_DEADLINE
+									      : MS_STATE_LIMIT;
+}
 
 /* Whether targets are judged when their chunks are done. */
 static inline bool judges(const struct run_state *state)

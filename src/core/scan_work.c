@@ -140,7 +140,21 @@ static int search_chunk(struct worker *worker)
 		worker->twin_data ? work_twin : work_piece, worker);
 }
 
-/* The same, but looks first whether these pages were searched already. */
+/* The key of the chunk; what its pages are is asked once for all chunks taken together. */
+static bool chunk_key(struct worker *worker, uint64_t period, struct share_key *ret_key)
+{
+	const struct share *share = worker->state->share;
+	struct ms_source *src = worker->slot->src;
+
+	if (!share)
+		return false;
+	if (!worker->pages_known)
+		share_pages_learn(&worker->pages, src, worker->batch, worker->batch_count);
+	worker->pages_known = true;
+	return share_key_make(share, &worker->pages, src, &worker->chunk, period, ret_key);
+}
+
+/* Searches the chunk, unless these pages were searched already. */
 static int search_shared(struct worker *worker)
 {
 	struct run_state *state = worker->state;
@@ -150,7 +164,7 @@ static int search_shared(struct worker *worker)
 	struct share_key key;
 	int r;
 
-	if (!state->share || !share_key_make(state->share, worker->slot->src, chunk, period, &key))
+	if (!chunk_key(worker, period, &key))
 		return search_chunk(worker);
 	entry = share_find(state->share, key);
 	if (entry)
@@ -180,9 +194,7 @@ void worker_chunk(struct worker *worker)
 	/* Stopped in the middle: the rest of the chunk was read but not looked at. */
 	if (done < chunk->fresh)
 		coverage_add(&worker->coverage, chunk->base + done, chunk->fresh - done,
-			state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED
-				? MS_STATE_DEADLINE
-				: MS_STATE_LIMIT);
+			undone_state(state));
 	merge_coverage(slot, &worker->coverage);
 	if (judges(state)) {
 		int merged = slot_merge_marks(slot, worker);

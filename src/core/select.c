@@ -18,6 +18,7 @@ struct picks {
 	const struct ms_process *list;
 	size_t count;
 	bool *picked;
+	bool *left_out; /* kernel threads that would be picked if they were wanted */
 };
 
 static const char *base_name(const char *path)
@@ -145,8 +146,18 @@ static int pick_user(struct picks *picks, const char *user)
 	return 0;
 }
 
+/* Picks what was not named, unless it is a kernel thread and these are not wanted. */
+static bool sweep_in(struct picks *picks, size_t i, const struct ms_selection *selection)
+{
+	bool left_out = picks->list[i].kernel && selection->kernel_threads;
+
+	picks->left_out[i] = left_out;
+	picks->picked[i] = !left_out;
+	return picks->picked[i];
+}
+
 /* Adds children until nothing changes; a tree is seldom deeper than a few levels. */
-static void pick_tree(struct picks *picks)
+static void pick_tree(struct picks *picks, const struct ms_selection *selection)
 {
 	bool changed = true;
 
@@ -157,8 +168,8 @@ static void pick_tree(struct picks *picks)
 				continue;
 			for (size_t k = 0; k < picks->count; k++)
 				if (picks->picked[k] && picks->list[i].ppid == picks->list[k].pid &&
-					i != k)
-					picks->picked[i] = changed = true;
+					i != k && sweep_in(picks, i, selection))
+					changed = true;
 		}
 	}
 }
@@ -172,18 +183,18 @@ static int pick_all_criteria(struct picks *picks, const struct ms_selection *sel
 	for (size_t i = 0; i < picks->count; i++) {
 		const struct ms_process *process = &picks->list[i];
 
-		if (selection->all)
-			picks->picked[i] = true;
 		/* What was swept in, not named: system processes and ourselves stay out. */
 		if ((process->system || process->kernel) && !selection->include_system)
 			picks->picked[i] = false;
+		else if (selection->all || picks->picked[i])
+			sweep_in(picks, i, selection);
 	}
 	if (r == 0 && selection->names)
 		r = pick_list(picks, selection->names, pick_name, true, selection);
 	if (r == 0 && selection->pids)
 		r = pick_list(picks, selection->pids, pick_pid, true, selection);
 	if (r == 0 && selection->tree)
-		pick_tree(picks);
+		pick_tree(picks, selection);
 	if (r == 0 && selection->exclude)
 		r = pick_list(picks, selection->exclude, unpick, false, selection);
 	return r;
@@ -224,7 +235,8 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 	const struct ms_process **ret_list, size_t *ret_count)
 {
 	struct picks picks = {0};
-	AUTO_FREE bool *picked = NULL;
+	AUTO_FREE bool *picked = NULL, *left_out = NULL;
+	size_t kernel_threads = 0;
 	uint32_t pids[ONLY_MAX];
 	/* A name may be that of the program. */
 	struct process_list wanted = {
@@ -237,7 +249,8 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 	if (r < 0)
 		return r;
 	picks.picked = picked = calloc(picks.count + 1, sizeof(*picked));
-	if (!picked)
+	picks.left_out = left_out = calloc(picks.count + 1, sizeof(*left_out));
+	if (!picked || !left_out)
 		return err_nomem();
 	r = pick_all_criteria(&picks, selection);
 	if (r < 0)
@@ -248,11 +261,14 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 		bool self = ms_host_is_local(host) && process->pid == (uint32_t)getpid() &&
 			    !names_pid(selection->pids, process->pid);
 
+		kernel_threads += left_out[i] && !picked[i];
 		if (picked[i] && !self && !vec_push(&host->selected, *process))
 			return err_nomem();
 	}
 	if (!host->selected.count)
 		return err_set(MS_ERR_NOT_FOUND, "no process matches the selection");
+	if (selection->kernel_threads)
+		*selection->kernel_threads = kernel_threads;
 	*ret_list = host->selected.data;
 	*ret_count = host->selected.count;
 	return 0;

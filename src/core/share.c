@@ -15,7 +15,6 @@ enum {
 	ENTRIES_MAX = 1 << 20,	      /* half a TiB of different chunks */
 	HITS_MAX = 4096,	      /* of a chunk that is worth keeping */
 	BYTES_MAX = 64 * 1024 * 1024, /* of hits in all */
-	PAGES_MAX = 1024,	      /* pages of a chunk and what lies around it */
 };
 
 /* Random, so that nobody can foresee which chunks would be taken for one another. */
@@ -96,29 +95,54 @@ static void key_add_page(
 		 g[0];
 }
 
-bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
-	uint64_t period, struct share_key *ret_key)
+/* The pages of a chunk and of what lies around it. */
+static uint64_t chunk_pages(
+	const struct ms_source *src, const struct chunk *chunk, uint64_t *ret_base)
 {
-	struct page_id ids[PAGES_MAX];
-	uint64_t first = chunk->base - chunk->before;
-	uint64_t last = chunk->base + chunk->fresh + chunk->after;
-	uint64_t page = src->page_size;
-	uint64_t base = align_down(first, page), end = align_up(last, page);
-	size_t count = (size_t)((end - base) / page);
+	uint64_t end = chunk->base + chunk->fresh + chunk->after;
+
+	*ret_base = align_down(chunk->base - chunk->before, src->page_size);
+	return (align_up(end, src->page_size) - *ret_base) / src->page_size;
+}
+
+void share_pages_learn(struct share_pages *pages, struct ms_source *src,
+	const struct chunk *chunks, size_t count)
+{
+	uint64_t room = SHARE_PAGES_MAX, base, last, size = chunk_pages(src, &chunks[0], &base);
+
+	for (size_t i = 1; i < count; i++) {
+		uint64_t more = chunk_pages(src, &chunks[i], &last);
+
+		more += (last - base) / src->page_size;
+		if (more <= room)
+			size = max_u64(size, more);
+	}
+	pages->base = base;
+	pages->count = (size_t)size;
+	if (!src->ops->identify || size > room ||
+		src->ops->identify(src, base, (size_t)size, pages->ids) < 0)
+		pages->count = 0;
+}
+
+bool share_key_make(const struct share *share, const struct share_pages *pages,
+	const struct ms_source *src, const struct chunk *chunk, uint64_t period,
+	struct share_key *ret_key)
+{
+	uint64_t base, count = chunk_pages(src, chunk, &base);
+	uint64_t first = (base - pages->base) / src->page_size;
 	struct share_key key = share->secret.seed;
 
-	if (!src->ops->identify || count > PAGES_MAX ||
-		src->ops->identify(src, base, count, ids) < 0)
+	if (base < pages->base || first >= pages->count || count > pages->count - first)
 		return false;
 	key_add(&key, chunk->base % period);
-	key_add(&key, first - base);
+	key_add(&key, chunk->base - chunk->before - base);
 	key_add(&key, chunk->before);
 	key_add(&key, chunk->fresh);
 	key_add(&key, chunk->after);
-	for (size_t i = 0; i < count; i++) {
-		if (!ids[i].kind)
+	for (uint64_t i = first; i < first + count; i++) {
+		if (!pages->ids[i].kind)
 			return false;
-		key_add_page(&key, &share->secret, &ids[i]);
+		key_add_page(&key, &share->secret, &pages->ids[i]);
 	}
 	*ret_key = key;
 	return true;
@@ -127,9 +151,12 @@ bool share_key_make(const struct share *share, struct ms_source *src, const stru
 bool share_key_is(const struct share *share, struct ms_source *src, const struct chunk *chunk,
 	uint64_t period, struct share_key key)
 {
+	struct share_pages pages;
 	struct share_key now;
 
-	return share_key_make(share, src, chunk, period, &now) && now.a == key.a && now.b == key.b;
+	share_pages_learn(&pages, src, chunk, 1);
+	return share_key_make(share, &pages, src, chunk, period, &now) && now.a == key.a &&
+	       now.b == key.b;
 }
 
 static struct share_entry *bucket_find(const struct share *share, struct share_key key)

@@ -14,6 +14,15 @@
 
 struct share;
 
+enum { SHARE_PAGES_MAX = 1024 }; /* that are looked at at once */
+
+/* What the pages of some neighbouring chunks, and those around them, are. */
+struct share_pages {
+	uint64_t base;
+	size_t count; /* 0: nothing is known */
+	struct page_id ids[SHARE_PAGES_MAX];
+};
+
 struct share_key {
 	uint64_t a, b;
 };
@@ -30,14 +39,19 @@ struct share_entry {
 int share_new(struct share **ret_share);
 void share_free(struct share *share);
 
-/*
- * Makes the key of a chunk; false if it has a page that no other process can have. Hits depend
- * on the address modulo `period` besides the bytes.
- */
-bool share_key_make(const struct share *share, struct ms_source *src, const struct chunk *chunk,
-	uint64_t period, struct share_key *ret_key);
+/* Asks the source about the pages of `count` > 0 ascending chunks, or as many as there is room for. */
+void share_pages_learn(struct share_pages *pages, struct ms_source *src,
+	const struct chunk *chunks, size_t count);
 
-/* Whether the chunk still has that key. */
+/*
+ * Makes the key of a chunk; false if it has a page that no other process can have, or that is
+ * not among those known. Hits depend on the address modulo `period` besides the bytes.
+ */
+bool share_key_make(const struct share *share, const struct share_pages *pages,
+	const struct ms_source *src, const struct chunk *chunk, uint64_t period,
+	struct share_key *ret_key);
+
+/* Whether the chunk still has that key, asked anew. */
 bool share_key_is(const struct share *share, struct ms_source *src, const struct chunk *chunk,
 	uint64_t period, struct share_key key);
 

@@ -14,6 +14,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <assert.h>
+
 enum { BLOCK_WORDS = 32 };
 
 static const struct byte_class ascii_classes[] = {
@@ -160,23 +162,25 @@ static void words_classify(classify_words *classify, enum printable encoding, co
 	classify(classes, class_count, rest, 1, masks);
 }
 
-void printable_mark(classify_words *classify, enum printable encoding, const uint8_t *data,
-	size_t size, uint64_t *bits)
+void printable_mark(classify_words *classify, const enum printable *wanted, size_t wanted_count,
+	const uint8_t *data, size_t size, uint64_t *const *bits)
 {
 	uint64_t masks[(BLOCK_WORDS + 1) * CLASSIFY_CLASSES_MAX];
-	size_t words = (size + 63) / 64, count = forms[encoding].count;
-	size_t unit = forms[encoding].unit;
+	size_t words = (size + 63) / 64, count = forms[wanted[0]].count;
 	uint64_t carry = 0;
 
+	assert(wanted_count == 1 || forms[wanted[0]].classes == utf16_classes);
 	for (size_t first = 0; first < words; first += BLOCK_WORDS) {
 		size_t n = (size_t)min_u64(BLOCK_WORDS, words - first);
 
-		words_classify(classify, encoding, data, size, first, n + 1, masks);
-		for (size_t i = 0; i < n; i++)
-			bits[first + i] = forms[encoding].word(
-				masks + i * count, data + (first + i) * 64, &carry);
+		words_classify(classify, wanted[0], data, size, first, n + 1, masks);
+		for (size_t f = 0; f < wanted_count; f++)
+			for (size_t i = 0; i < n; i++)
+				bits[f][first + i] = forms[wanted[f]].word(
+					masks + i * count, data + (first + i) * 64, &carry);
 	}
 	/* The last byte has no other half. */
-	if (unit == 2 && size)
-		bits[(size - 1) / 64] &= ~(UINT64_C(1) << (size - 1) % 64);
+	for (size_t f = 0; f < wanted_count && size; f++)
+		if (forms[wanted[f]].unit == 2)
+			bits[f][(size - 1) / 64] &= ~(UINT64_C(1) << (size - 1) % 64);
 }

@@ -22,7 +22,6 @@
 #include "engine/regex_ends.h"
 
 #include <assert.h>
-#include <hs.h>
 #include <limits.h>
 #include <pthread.h>
 
@@ -273,10 +272,12 @@ static void reach_set(struct regex *regex)
 static int regex_create(struct ms_engine *engine, const struct ms_arg *args, size_t count)
 {
 	struct regex *regex = engine->priv;
-	int r = 0;
+	int r = regex_lib_load();
 
 	pthread_mutex_init(&regex->lock, NULL);
 	regex->align = 1;
+	if (r < 0)
+		return r;
 	if (hs_valid_platform() != HS_SUCCESS)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"this processor is too old for regular expressions: libhs needs SSSE3");
@@ -315,8 +316,11 @@ static void regex_destroy(struct ms_engine *engine)
 	}
 	for (size_t i = 0; i < regex->expressions.count; i++)
 		ends_done(&regex->expressions.data[i].ends);
-	hs_free_scratch(regex->scratch);
-	hs_free_database(regex->database);
+	/* There is no function to free with if the library could not be loaded. */
+	if (regex->scratch)
+		hs_free_scratch(regex->scratch);
+	if (regex->database)
+		hs_free_database(regex->database);
 	free(regex->expressions.data);
 	arena_done(&regex->arena);
 	pthread_mutex_destroy(&regex->lock);

@@ -6,7 +6,8 @@
 #ifndef MS_ENGINE_REGEX_ENDS_H
 #define MS_ENGINE_REGEX_ENDS_H
 
-#include <hs.h>
+#include "engine/regex_lib.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -384,6 +384,7 @@ struct search {
 	struct scratch *scratch;
 	struct ms_emit *emit;
 	struct walk walks[LANES_MAX];
+	struct ms_hit hit; /* what no string has stays zero */
 };
 
 static bool all_ascii(const uint8_t *data, size_t size)
@@ -438,31 +439,26 @@ static bool text_matches(struct search *search, struct ms_hit *hit)
 static int piece_emit(struct search *search, const struct walk *walk)
 {
 	const struct strings *strings = search->strings;
+	struct ms_hit *hit = &search->hit;
 	size_t at = walk_at(walk);
-	bool continued = at != walk->next_run;
-	size_t size = piece_end(walk, at, continued) - at;
-	struct ms_hit hit = {
-		.address = walk->address + at,
-		.size = size,
-		.bytes = walk->data + at,
-		.bytes_size = size,
-		.encoding = walk->lane->name,
-		.text = (const char *)walk->data + at,
-		.text_size = size,
-		.continued = continued,
-	};
 
+	hit->continued = at != walk->next_run;
+	hit->address = walk->address + at;
+	hit->size = hit->bytes_size = hit->text_size = piece_end(walk, at, hit->continued) - at;
+	hit->bytes = walk->data + at;
+	hit->encoding = walk->lane->name;
+	hit->text = (const char *)hit->bytes;
 	if (walk->lane->stride == 2) {
-		hit.text = search->scratch->text;
-		hit.text_size = text_from_units(search->scratch->text, hit.bytes, size,
+		hit->text = search->scratch->text;
+		hit->text_size = text_from_units(search->scratch->text, hit->bytes, hit->bytes_size,
 			walk->lane->form == PRINTABLE_UTF16BE);
 	} else if (walk->lane->form == PRINTABLE_UTF8 && strings->ascii &&
-		   all_ascii(hit.bytes, size)) {
-		hit.encoding = "ascii";
+		   all_ascii(hit->bytes, hit->bytes_size)) {
+		hit->encoding = "ascii";
 	}
-	if (strings->has_grep && !text_matches(search, &hit))
+	if (strings->has_grep && !text_matches(search, hit))
 		return 0;
-	return search->emit->hit(search->emit, &hit);
+	return search->emit->hit(search->emit, hit);
 }
 
 /* The lane whose next piece comes first, or NULL. */
@@ -476,6 +472,29 @@ static struct walk *walk_first(struct search *search)
 	return walk_at(first) < first->end ? first : NULL;
 }
 
+/* Makes the bitmaps of all lanes. */
+static void lanes_mark(const struct search *search, const uint8_t *data, size_t size)
+{
+	const struct strings *strings = search->strings;
+
+	for (size_t i = 0, count; i < strings->lane_count; i += count) {
+		enum printable forms[LANES_MAX];
+		uint64_t *bits[LANES_MAX];
+
+		for (count = 0; i + count < strings->lane_count; count++) {
+			const struct lane *lane = &strings->lanes[i + count];
+
+			/* Both kinds of UTF-16 are marked together. */
+			if (count && (lane->stride == 1 || strings->lanes[i].stride == 1))
+				break;
+			forms[count] = lane->form;
+			bits[count] = search->scratch->bits[i + count];
+			bits[count][(size + 63) / 64] = 0;
+		}
+		printable_mark(strings->classify, forms, count, data, size, bits);
+	}
+}
+
 /* Looks at the pieces that start in data[0..fresh). */
 static int block_search(struct search *search, const uint8_t *data, size_t size, size_t fresh,
 	size_t before, uint64_t address)
@@ -486,14 +505,11 @@ static int block_search(struct search *search, const uint8_t *data, size_t size,
 	struct walk *walk;
 	int r = 0;
 
+	lanes_mark(search, data - back, total);
 	for (size_t i = 0; i < strings->lane_count; i++) {
-		uint64_t *bits = search->scratch->bits[i];
-
-		printable_mark(strings->classify, strings->lanes[i].form, data - back, total, bits);
-		bits[(total + 63) / 64] = 0;
 		search->walks[i] = (struct walk){
 			.lane = &strings->lanes[i],
-			.bits = bits,
+			.bits = search->scratch->bits[i],
 			.data = data - back,
 			.address = address - back,
 			.min = strings->min,

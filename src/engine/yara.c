@@ -22,8 +22,10 @@ static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
 
 static int library_begin(void)
 {
-	int e;
+	int r = yara_lib_load(), e;
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&library);
 	e = yr_initialize();
 	if (e == ERROR_SUCCESS)

@@ -13,9 +13,9 @@
 #include "base/arena.h"
 #include "base/vec.h"
 #include "core/engine.h"
+#include "engine/yara_lib.h"
 
 #include <stdatomic.h>
-#include <yara.h>
 
 enum {
 	YARA_MARGIN = 4,   /* bytes beside a match that may decide on it: two wide characters */

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/regionpack.h"
 
 #include <elf.h>
 
@@ -41,9 +42,9 @@ static void note_add(struct buf *out, const char *name, uint32_t type, const str
 {
 	size_t from = out->size;
 
-	put_u32(out, (uint32_t)strlen(name) + 1);
-	put_u32(out, (uint32_t)desc->size);
-	put_u32(out, type);
+	buf_u32(out, (uint32_t)strlen(name) + 1);
+	buf_u32(out, (uint32_t)desc->size);
+	buf_u32(out, type);
 	buf_add(out, name, strlen(name) + 1);
 	pad(out, from, 4);
 	buf_add(out, desc->data, desc->size);
@@ -78,20 +79,20 @@ static void prpsinfo(struct buf *out, const struct dump *dump)
 	const struct ms_process *process = &dump->src->process;
 	struct buf desc = {0};
 
-	put_u32(&desc, 0x5200); /* state 0, 'R', no zombie, nice 0 */
+	buf_u32(&desc, 0x5200); /* state 0, 'R', no zombie, nice 0 */
 	if (!dump->narrow)
-		put_u32(&desc, 0);
+		buf_u32(&desc, 0);
 	put_word(dump, &desc, 0); /* flag */
 	if (dump->narrow) {
-		put_u16(&desc, (uint16_t)process->uid);
-		put_u16(&desc, 0); /* gid */
+		buf_u16(&desc, (uint16_t)process->uid);
+		buf_u16(&desc, 0); /* gid */
 	} else {
-		put_u32(&desc, process->uid);
-		put_u32(&desc, 0);
+		buf_u32(&desc, process->uid);
+		buf_u32(&desc, 0);
 	}
-	put_u32(&desc, process->pid);
-	put_u32(&desc, process->ppid);
-	put_u64(&desc, 0); /* process group, session */
+	buf_u32(&desc, process->pid);
+	buf_u32(&desc, process->ppid);
+	buf_u64(&desc, 0); /* process group, session */
 	put_text(&desc, process->name, FNAME_SIZE);
 	put_text(&desc, process->cmdline ? process->cmdline : process->name, PSARGS_SIZE);
 	note_add(out, "CORE", NT_PRPSINFO, &desc);
@@ -103,14 +104,14 @@ static void prstatus(struct buf *out, const struct dump *dump, const struct ms_t
 	size_t head = dump->narrow ? PRSTATUS_HEAD_32 : PRSTATUS_HEAD;
 	struct buf desc = {0};
 
-	put_u64(&desc, 0);
-	put_u64(&desc, 0); /* signal: none */
+	buf_u64(&desc, 0);
+	buf_u64(&desc, 0); /* signal: none */
 	put_word(dump, &desc, 0);
 	put_word(dump, &desc, 0); /* signals pending and blocked */
-	put_u32(&desc, thread->tid);
-	put_u32(&desc, dump->src->process.ppid);
+	buf_u32(&desc, thread->tid);
+	buf_u32(&desc, dump->src->process.ppid);
 	while (desc.size < head && !desc.failed)
-		put_u32(&desc, 0); /* groups and times */
+		buf_u32(&desc, 0); /* groups and times */
 	buf_add(&desc, thread->gregs, thread->gregs_size);
 	put_word(dump, &desc, thread->fpregs_size > 0);
 	note_add(out, "CORE", NT_PRSTATUS, &desc);
@@ -192,27 +193,18 @@ static void own_regions(
 	size_t count = whole ? all->items.count : regions->items.count;
 	struct buf desc = {0};
 
-	put_u32(&desc, OWN_VERSION);
-	put_u32(&desc, (uint32_t)count);
+	buf_u32(&desc, OWN_VERSION);
+	buf_u32(&desc, (uint32_t)count);
 	for (size_t i = 0; i < count; i++) {
 		const struct dump_region *part = whole ? NULL : &regions->items.data[i];
-		const struct ms_region *region = whole ? &all->items.data[i] : part->region;
-		uint64_t base = whole ? region->base : part->base;
-		size_t path_size = strlen(region->path);
+		struct ms_region region = whole ? all->items.data[i] : *part->region;
 
-		put_u64(&desc, base);
-		put_u64(&desc, whole ? region->size : part->size);
-		put_u64(&desc, region->offset + (base - region->base));
-		put_u64(&desc, region->inode);
-		put_u64(&desc, region->resident);
-		put_u32(&desc, region->dev_major);
-		put_u32(&desc, region->dev_minor);
-		put_u32(&desc, region->perm);
-		put_u32(&desc, region->flags);
-		put_u32(&desc, region->kind);
-		put_u32(&desc, (uint32_t)path_size);
-		buf_add(&desc, region->path, path_size);
-		pad(&desc, 0, 8);
+		if (part) {
+			region.offset += part->base - region.base;
+			region.base = part->base;
+			region.size = part->size;
+		}
+		region_pack(&desc, &region);
 	}
 	note_add(out, "MEMSIFT", OWN_REGIONS, &desc);
 	buf_done(&desc);
@@ -220,10 +212,10 @@ static void own_regions(
 
 static void put_gap(struct buf *desc, uint64_t base, uint64_t size, enum ms_state state)
 {
-	put_u64(desc, base);
-	put_u64(desc, size);
-	put_u32(desc, state);
-	put_u32(desc, 0);
+	buf_u64(desc, base);
+	buf_u64(desc, size);
+	buf_u32(desc, state);
+	buf_u32(desc, 0);
 }
 
 /* Whether a stretch has a place in the note: what was left out only has if its region is kept. */
@@ -243,8 +235,8 @@ static void own_gaps(struct buf *out, const struct dump *dump)
 
 	for (size_t a = 0; a < absent_count; a++)
 		count += is_noted(dump, &coverage->absents.data[a]);
-	put_u32(&desc, OWN_VERSION);
-	put_u32(&desc, (uint32_t)count);
+	buf_u32(&desc, OWN_VERSION);
+	buf_u32(&desc, (uint32_t)count);
 	for (size_t g = 0, a = 0; g < gap_count || a < absent_count;) {
 		const struct absent *absent = a < absent_count ? &coverage->absents.data[a] : NULL;
 
@@ -267,16 +259,16 @@ static void own_process(struct buf *out, const struct ms_process *process)
 		process->name, process->exe, process->cmdline, process->user, process->arch};
 	struct buf desc = {0};
 
-	put_u32(&desc, OWN_VERSION);
-	put_u32(&desc, process->pid);
-	put_u32(&desc, process->ppid);
-	put_u32(&desc, process->uid);
-	put_u64(&desc, process->start_id);
-	put_u64(&desc, (uint64_t)process->started);
-	put_u64(&desc, process->rss);
-	put_u32(&desc, process->exe_deleted);
+	buf_u32(&desc, OWN_VERSION);
+	buf_u32(&desc, process->pid);
+	buf_u32(&desc, process->ppid);
+	buf_u32(&desc, process->uid);
+	buf_u64(&desc, process->start_id);
+	buf_u64(&desc, (uint64_t)process->started);
+	buf_u64(&desc, process->rss);
+	buf_u32(&desc, process->exe_deleted);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		put_u32(&desc, texts[i] ? (uint32_t)strlen(texts[i]) : 0);
+		buf_u32(&desc, texts[i] ? (uint32_t)strlen(texts[i]) : 0);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (texts[i])
 			buf_text(&desc, texts[i]);
@@ -287,10 +279,14 @@ static void own_process(struct buf *out, const struct ms_process *process)
 int core_notes_make(
 	const struct dump *dump, const struct dump_regions *regions, struct buf *ret_notes)
 {
+	struct ms_source *src = dump->src;
+	const void *auxv;
+	size_t size;
+
 	if (!threads(ret_notes, dump, true))
 		prpsinfo(ret_notes, dump);
-	if (dump->src->auxv_size)
-		bytes_note(ret_notes, "CORE", NT_AUXV, dump->src->auxv, dump->src->auxv_size);
+	if (src->ops->auxv && src->ops->auxv(src, &auxv, &size) == 0)
+		bytes_note(ret_notes, "CORE", NT_AUXV, auxv, size);
 	files(ret_notes, dump);
 	threads(ret_notes, dump, false);
 	own_process(ret_notes, &dump->src->process);

@@ -25,6 +25,12 @@ static void cell_text(struct buf *out, const void *text, size_t size)
 	size_t start = out->size, length;
 	bool quote = false, control;
 
+	/* Most text is a word or two. */
+	if (ascii_length(data, size) == size && (!size || !memchr(data, '"', size)) &&
+		(!size || !memchr(data, ',', size))) {
+		buf_add(out, data, size);
+		return;
+	}
 	for (size_t i = 0; i < size; i += length ? length : 1) {
 		length = value_character(data + i, size - i, &control);
 		if (!length || (control && !strchr("\t\n\r", data[i])) || !data[i])
@@ -61,8 +67,8 @@ static bool is_formula(const char *column, const struct ms_value *value)
 
 	if (value->size && is_plain_number(text, value->size))
 		return false;
-	return value->size && text[0] && strchr("=+-@\t\r", text[0]) && strcmp(column, "perm") != 0 &&
-	       strcmp(column, "old_perm") != 0;
+	return value->size && text[0] && strchr("=+-@\t\r", text[0]) &&
+	       strcmp(column, "perm") != 0 && strcmp(column, "old_perm") != 0;
 }
 
 static void cell(
@@ -76,12 +82,15 @@ static void cell(
 		value_bare(&exporter->out, column->type, value);
 		return;
 	}
+	if (column->type == MS_TYPE_TEXT && !is_formula(column->name, value)) {
+		cell_text(&exporter->out, value->v.data, value->size);
+		return;
+	}
 	buf_clear(scratch);
 	if (column->type == MS_TYPE_LIST) {
 		value_json(scratch, MS_TYPE_LIST, value);
 	} else {
-		if (is_formula(column->name, value))
-			buf_char(scratch, '\'');
+		buf_char(scratch, '\'');
 		buf_add(scratch, value->v.data, value->size);
 	}
 	cell_text(&exporter->out, scratch->data, scratch->size);

@@ -14,31 +14,12 @@
 
 static const uint8_t zeros[64 * 1024];
 
-void put_u16(struct buf *buf, uint16_t value)
-{
-	const uint8_t bytes[] = {(uint8_t)value, (uint8_t)(value >> 8)};
-
-	buf_add(buf, bytes, sizeof(bytes));
-}
-
-void put_u32(struct buf *buf, uint32_t value)
-{
-	put_u16(buf, (uint16_t)value);
-	put_u16(buf, (uint16_t)(value >> 16));
-}
-
-void put_u64(struct buf *buf, uint64_t value)
-{
-	put_u32(buf, (uint32_t)value);
-	put_u32(buf, (uint32_t)(value >> 32));
-}
-
 void put_word(const struct dump *dump, struct buf *buf, uint64_t value)
 {
 	if (dump->narrow)
-		put_u32(buf, (uint32_t)value);
+		buf_u32(buf, (uint32_t)value);
 	else
-		put_u64(buf, value);
+		buf_u64(buf, value);
 }
 
 int dump_write(struct dump *dump, ms_file *file, const void *data, size_t size)

@@ -71,11 +71,6 @@ struct dump_regions {
 
 int dump_regions_list(const struct dump *dump, struct dump_regions *out);
 
-/* Little-endian numbers at the end of a buffer. */
-void put_u16(struct buf *buf, uint16_t value);
-void put_u32(struct buf *buf, uint32_t value);
-void put_u64(struct buf *buf, uint64_t value);
-
 /* A number as wide as the core's addresses. */
 void put_word(const struct dump *dump, struct buf *buf, uint64_t value);
 

@@ -84,19 +84,19 @@ static void header_make(const struct dump *dump, uint64_t count, struct buf *out
 	buf_char(out, EV_CURRENT);
 	while (out->size < EI_NIDENT)
 		buf_char(out, 0);
-	put_u16(out, ET_CORE);
-	put_u16(out, (uint16_t)machine(dump->src->process.arch));
-	put_u32(out, EV_CURRENT);
+	buf_u16(out, ET_CORE);
+	buf_u16(out, (uint16_t)machine(dump->src->process.arch));
+	buf_u32(out, EV_CURRENT);
 	put_word(dump, out, 0); /* entry */
 	put_word(dump, out, tail + section_size(dump));
 	put_word(dump, out, extended ? tail : 0);
-	put_u32(out, 0); /* flags */
-	put_u16(out, dump->narrow ? sizeof(Elf32_Ehdr) : sizeof(Elf64_Ehdr));
-	put_u16(out, (uint16_t)phdr_size(dump));
-	put_u16(out, extended ? PN_XNUM : (uint16_t)count);
-	put_u16(out, (uint16_t)section_size(dump));
-	put_u16(out, extended ? 1 : 0);
-	put_u16(out, 0); /* section names */
+	buf_u32(out, 0); /* flags */
+	buf_u16(out, dump->narrow ? sizeof(Elf32_Ehdr) : sizeof(Elf64_Ehdr));
+	buf_u16(out, (uint16_t)phdr_size(dump));
+	buf_u16(out, extended ? PN_XNUM : (uint16_t)count);
+	buf_u16(out, (uint16_t)section_size(dump));
+	buf_u16(out, extended ? 1 : 0);
+	buf_u16(out, 0); /* section names */
 	while (out->size < HEADER_SIZE && !out->failed)
 		buf_char(out, 0);
 }
@@ -172,16 +172,16 @@ struct phdrs {
 
 static void phdr_put(const struct dump *dump, struct buf *out, const Elf64_Phdr *p)
 {
-	put_u32(out, p->p_type);
+	buf_u32(out, p->p_type);
 	if (!dump->narrow)
-		put_u32(out, p->p_flags);
+		buf_u32(out, p->p_flags);
 	put_word(dump, out, p->p_offset);
 	put_word(dump, out, p->p_vaddr);
 	put_word(dump, out, p->p_paddr);
 	put_word(dump, out, p->p_filesz);
 	put_word(dump, out, p->p_memsz);
 	if (dump->narrow)
-		put_u32(out, p->p_flags);
+		buf_u32(out, p->p_flags);
 	put_word(dump, out, p->p_align);
 }
 
@@ -283,13 +283,13 @@ static void region_phdrs(
 
 static void section_put(const struct dump *dump, struct buf *out, uint64_t count)
 {
-	put_u64(out, 0);	       /* name, type */
+	buf_u64(out, 0);	       /* name, type */
 	put_word(dump, out, 0);	       /* flags */
 	put_word(dump, out, 0);	       /* address */
 	put_word(dump, out, 0);	       /* offset */
 	put_word(dump, out, 0);	       /* size */
-	put_u32(out, 0);	       /* link */
-	put_u32(out, (uint32_t)count); /* sh_info */
+	buf_u32(out, 0);	       /* link */
+	buf_u32(out, (uint32_t)count); /* sh_info */
 	put_word(dump, out, 0);	       /* alignment */
 	put_word(dump, out, 0);	       /* size of an entry */
 }

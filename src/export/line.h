@@ -7,18 +7,17 @@
 #define MS_EXPORT_LINE_H
 
 #include "export/exporter.h"
+#include "export/value.h"
 
 /* The line of a string, left open for the rest of the string to follow. */
 struct text_line {
-	const struct ms_schema *schema; /* of the last record, and where in it the fields are */
-	size_t columns[5];
+	struct value_columns columns;
 	bool open;
 	uint64_t pid, end; /* the address behind what was written */
 };
 
 /* Whether a record is the rest of the string whose line is open; if not, the line is ended. */
-bool text_line_goes_on(
-	struct text_line *line, struct buf *out, const struct ms_record *record);
+bool text_line_goes_on(struct text_line *line, struct buf *out, const struct ms_record *record);
 
 /*
  * Then appends the record's string to the line, which stays open; false if the record has none.

@@ -9,9 +9,49 @@
 
 #if HAVE_CRYPTO
 
+#include "base/late.h"
+#include "base/mem.h"
+
 #include <openssl/evp.h>
 
 struct sha256; /* is an EVP_MD_CTX */
+
+/* Loaded when the first hash is made. */
+#ifdef CRYPTO_SONAME
+#define CRYPTO_FUNCTIONS(X)                                                                        \
+	X(EVP_DigestFinal_ex)                                                                      \
+	X(EVP_DigestInit_ex)                                                                       \
+	X(EVP_DigestUpdate)                                                                        \
+	X(EVP_MD_CTX_free)                                                                         \
+	X(EVP_MD_CTX_new)                                                                          \
+	X(EVP_sha256)
+
+static struct {
+	CRYPTO_FUNCTIONS(LATE_MEMBER)
+} crypto;
+
+LATE_NOTE(CRYPTO_SONAME, "crypto", "SHA-256 hashes");
+
+static int crypto_load(void)
+{
+	static const char *const names[] = {CRYPTO_FUNCTIONS(LATE_NAME)};
+
+	_Static_assert(sizeof(crypto) == ARRAY_SIZE(names) * sizeof(void *), "a table of pointers");
+	return late_load(&late_libraries[LATE_CRYPTO], names, ARRAY_SIZE(names), &crypto);
+}
+
+#define EVP_DigestFinal_ex crypto.EVP_DigestFinal_ex
+#define EVP_DigestInit_ex crypto.EVP_DigestInit_ex
+#define EVP_DigestUpdate crypto.EVP_DigestUpdate
+#define EVP_MD_CTX_free crypto.EVP_MD_CTX_free
+#define EVP_MD_CTX_new crypto.EVP_MD_CTX_new
+#define EVP_sha256 crypto.EVP_sha256
+#else
+static int crypto_load(void)
+{
+	return 0;
+}
+#endif
 
 static EVP_MD_CTX *context(struct sha256 *hash)
 {
@@ -25,9 +65,12 @@ static int failed(void)
 
 int sha256_new(struct sha256 **ret_hash)
 {
-	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	EVP_MD_CTX *hash;
+	int r = crypto_load();
 
-	if (!hash)
+	if (r < 0)
+		return r;
+	if (!(hash = EVP_MD_CTX_new()))
 		return err_nomem();
 	if (!EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) {
 		EVP_MD_CTX_free(hash);
@@ -39,7 +82,8 @@ int sha256_new(struct sha256 **ret_hash)
 
 void sha256_free(struct sha256 *hash)
 {
-	EVP_MD_CTX_free(context(hash));
+	if (hash)
+		EVP_MD_CTX_free(context(hash));
 }
 
 int sha256_add(struct sha256 *hash, const void *data, size_t size)

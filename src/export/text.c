@@ -41,17 +41,17 @@ void text_size(struct buf *out, uint64_t size)
 	uint64_t tenths;
 
 	if (size < 1024) {
-		buf_number(out, size, 10);
+		buf_decimal(out, size);
 		buf_char(out, 'B');
 		return;
 	}
 	while (unit + 2 < sizeof(units) && size >> (10 * (unit + 2)))
 		unit++;
 	tenths = ((size >> (10 * unit)) * 10 + 512) >> 10;
-	buf_number(out, tenths < 1000 ? tenths / 10 : (tenths + 5) / 10, 10);
+	buf_decimal(out, tenths < 1000 ? tenths / 10 : (tenths + 5) / 10);
 	if (tenths < 1000) {
 		buf_char(out, '.');
-		buf_number(out, tenths % 10, 10);
+		buf_decimal(out, tenths % 10);
 	}
 	buf_char(out, units[unit]);
 }
@@ -78,15 +78,31 @@ uint64_t text_u64(const struct ms_record *record, const char *name)
 	return value ? value->v.u : 0;
 }
 
+void text_process_values(
+	struct buf *out, const struct ms_value *pid, const struct ms_value *process)
+{
+	bool named = process && process->present && process->size;
+
+	if (pid && pid->present)
+		buf_decimal(out, pid->v.u);
+	if (pid && pid->present && named)
+		buf_char(out, ' ');
+	if (named)
+		buf_printable(out, process->v.data, process->size);
+}
+
 void text_process(struct buf *out, const struct ms_record *record)
 {
-	const struct ms_value *pid = record_find(record, "pid", MS_TYPE_U64);
-	size_t start = out->size;
+	text_process_values(out, record_find(record, "pid", MS_TYPE_U64),
+		record_find(record, "process", MS_TYPE_TEXT));
+}
 
-	if (pid)
-		buf_format(out, "%llu ", (unsigned long long)pid->v.u);
-	if (!text_field(out, record, "process") && out->size > start)
-		out->size--;
+void text_address(struct buf *out, const struct ms_value *address)
+{
+	if (!address || !address->present)
+		return;
+	buf_add(out, "  0x", 4);
+	buf_hexadecimal(out, address->v.u);
 }
 
 static void print_value(struct buf *out, enum ms_type type, const struct ms_value *value)
@@ -120,31 +136,34 @@ static void print_fields(struct ms_exporter *exporter, const struct ms_record *r
 	buf_char(out, '\n');
 }
 
-static void print_form(struct ms_exporter *exporter, const struct ms_record *record)
+/* Chooses how records of a schema are printed. */
+static void form_choose(struct text_state *state, const struct ms_schema *schema)
 {
+	if (state->schema == schema)
+		return;
+	state->schema = schema;
+	state->rows = text_table_find(schema->type);
+	state->print = print_fields;
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
-		if (strcmp(forms[i].type, record->schema->type) == 0) {
-			forms[i].print(exporter, record);
-			return;
-		}
-	print_fields(exporter, record);
+		if (strcmp(forms[i].type, schema->type) == 0)
+			state->print = forms[i].print;
 }
 
 static void text_record(struct ms_exporter *exporter, const struct ms_record *record)
 {
-	const struct text_table *table = text_table_find(record->schema->type);
 	struct text_state *state = exporter->priv;
 	size_t before;
 
+	form_choose(state, record->schema);
 	text_line_goes_on(&state->line, &exporter->out, record);
 	before = exporter->out.size;
-	if (table)
-		text_table_record(exporter, table, record);
+	if (state->rows)
+		text_table_record(exporter, state->rows, record);
 	else
-		print_form(exporter, record);
+		state->print(exporter, record);
 	if (exporter->out.size == before)
 		return;
-	state->table = table;
+	state->table = state->rows;
 	state->any = true;
 }
 

@@ -17,6 +17,10 @@ struct text_table;
 
 struct text_state {
 	struct text_line line;
+	struct value_columns hit;	/* of text_hit.c */
+	const struct ms_schema *schema; /* of the last record, and how it is printed: */
+	const struct text_table *rows;	/* in a table, or */
+	void (*print)(struct ms_exporter *exporter, const struct ms_record *record);
 	const struct text_table *table; /* being written; NULL: none is */
 	uint64_t pid;			/* its process */
 	bool any;			/* something was written */
@@ -49,8 +53,20 @@ bool text_field(struct buf *out, const struct ms_record *record, const char *nam
 /* Appends "1234 bash", or what of it the record knows. */
 void text_process(struct buf *out, const struct ms_record *record);
 
+/* The same of the values; either may be NULL or absent. */
+void text_process_values(
+	struct buf *out, const struct ms_value *pid, const struct ms_value *process);
+
+/* The values of where something lies; any may be NULL or absent. */
+struct text_place {
+	const struct ms_value *perm, *kind, *path, *module, *module_offset;
+};
+
 /* Appends "  rw-p heap [heap]", or "  r-xp code libc.so.6+0x1234" inside a module. */
-void text_where(struct buf *out, const struct ms_record *record);
+void text_where(struct buf *out, const struct text_place *place);
+
+/* Appends "  0x1234", unless the value is NULL or absent. */
+void text_address(struct buf *out, const struct ms_value *address);
 
 /* A field's number; 0 if it has none. */
 uint64_t text_u64(const struct ms_record *record, const char *name);

@@ -81,15 +81,20 @@ static void put_write(struct ms_exporter *exporter, const struct ms_record *reco
 
 void text_change(struct ms_exporter *exporter, const struct ms_record *record)
 {
-	const struct ms_value *address = record_find(record, "address", MS_TYPE_ADDRESS);
+	const struct text_place place = {
+		.perm = record_find(record, "perm", MS_TYPE_TEXT),
+		.kind = record_find(record, "kind", MS_TYPE_TEXT),
+		.path = record_find(record, "path", MS_TYPE_TEXT),
+		.module = record_find(record, "module", MS_TYPE_TEXT),
+		.module_offset = record_find(record, "module_offset", MS_TYPE_U64),
+	};
 	const struct ms_value *change = record_find(record, "change", MS_TYPE_TEXT);
 	uint64_t size = text_u64(record, "size");
 	struct buf *out = &exporter->out;
 
 	text_process(out, record);
-	if (address)
-		buf_format(out, "  0x%llx", (unsigned long long)address->v.u);
-	text_where(out, record);
+	text_address(out, record_find(record, "address", MS_TYPE_ADDRESS));
+	text_where(out, &place);
 	if (change && change->size == 5 && memcmp(change->v.data, "write", 5) == 0) {
 		put_write(exporter, record, size);
 		return;

@@ -143,9 +143,9 @@ static void cell_number(
 	if (column->shape == SHAPE_SIZE)
 		text_size(out, value->v.u);
 	else if (column->shape == SHAPE_RANGE) {
-		buf_number(out, value->v.u, 16);
+		buf_hexadecimal(out, value->v.u);
 		buf_char(out, '-');
-		buf_number(out, end ? end->v.u : value->v.u, 16);
+		buf_hexadecimal(out, end ? end->v.u : value->v.u);
 	} else
 		value_bare(out, type, value);
 }

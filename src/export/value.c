@@ -8,17 +8,35 @@
 
 #include "base/os.h"
 
+#include <assert.h>
 #include <math.h>
+
+static size_t column_find(const struct ms_schema *schema, const struct ms_column *wanted)
+{
+	for (size_t i = 0; i < schema->column_count; i++)
+		if (schema->columns[i].type == wanted->type &&
+			strcmp(schema->columns[i].name, wanted->name) == 0)
+			return i;
+	return SIZE_MAX;
+}
 
 const struct ms_value *record_find(
 	const struct ms_record *record, const char *name, enum ms_type type)
 {
-	const struct ms_schema *schema = record->schema;
+	size_t at = column_find(record->schema, &(struct ms_column){name, type});
 
-	for (size_t i = 0; i < schema->column_count; i++)
-		if (schema->columns[i].type == type && strcmp(schema->columns[i].name, name) == 0)
-			return record->values[i].present ? &record->values[i] : NULL;
-	return NULL;
+	return at != SIZE_MAX && record->values[at].present ? &record->values[at] : NULL;
+}
+
+void value_columns_find(struct value_columns *columns, const struct ms_schema *schema,
+	const struct ms_column *wanted, size_t count)
+{
+	assert(count <= VALUE_COLUMNS);
+	if (columns->schema == schema)
+		return;
+	columns->schema = schema;
+	for (size_t i = 0; i < count; i++)
+		columns->at[i] = column_find(schema, &wanted[i]);
 }
 
 bool schema_is_plain(const struct ms_schema *schema)
@@ -46,6 +64,17 @@ static void json_escape(struct buf *out, const unsigned char *data, size_t lengt
 		buf_format(out, "\\u%04x", data[length - 1]);
 }
 
+/* How many characters stand for themselves in a JSON text. */
+static size_t json_plain_length(const unsigned char *data, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && data[length] >= ' ' && data[length] < 0x7f && data[length] != '"' &&
+		data[length] != '\\')
+		length++;
+	return length;
+}
+
 static void json_text(struct buf *out, const void *text, size_t size)
 {
 	const unsigned char *data = text;
@@ -54,6 +83,11 @@ static void json_text(struct buf *out, const void *text, size_t size)
 
 	buf_char(out, '"');
 	for (size_t i = 0; i < size; i += length ? length : 1) {
+		length = json_plain_length(data + i, size - i);
+		if (length) {
+			buf_add(out, data + i, length);
+			continue;
+		}
 		length = value_character(data + i, size - i, &control);
 		if (!length)
 			buf_text(out, VALUE_REPLACEMENT);
@@ -93,11 +127,11 @@ void value_bare(struct buf *out, enum ms_type type, const struct ms_value *value
 		return;
 	switch (type) {
 	case MS_TYPE_U64:
-		buf_number(out, value->v.u, 10);
+		buf_decimal(out, value->v.u);
 		break;
 	case MS_TYPE_ADDRESS:
 		buf_add(out, "0x", 2);
-		buf_number(out, value->v.u, 16);
+		buf_hexadecimal(out, value->v.u);
 		break;
 	case MS_TYPE_BOOL:
 		buf_text(out, value->v.u ? "true" : "false");
@@ -145,11 +179,13 @@ void value_json(struct buf *out, enum ms_type type, const struct ms_value *value
 {
 	size_t start = out->size;
 
-	if (value->present && type == MS_TYPE_TEXT)
+	if (!value->present)
+		buf_add(out, "null", 4);
+	else if (type == MS_TYPE_TEXT)
 		json_text(out, value->v.data, value->size);
-	else if (value->present && type == MS_TYPE_LIST)
+	else if (type == MS_TYPE_LIST)
 		json_list(out, value);
-	else if (value->present && type == MS_TYPE_BYTES && !value->size)
+	else if (type == MS_TYPE_BYTES && !value->size)
 		buf_text(out, "\"\"");
 	else {
 		if (type_is_quoted(type))
@@ -164,20 +200,34 @@ void value_json(struct buf *out, enum ms_type type, const struct ms_value *value
 	}
 }
 
-void value_json_object(struct buf *out, const char *type, const struct ms_record *record)
+static void json_open(struct buf *out, const char *type)
 {
-	const struct ms_schema *schema = record->schema;
-
 	buf_char(out, '{');
 	if (type) {
 		buf_text(out, "\"type\":");
 		json_text(out, type, strlen(type));
 	}
+}
+
+void value_json_key(
+	struct buf *out, const char *type, const struct ms_schema *schema, size_t column)
+{
+	if (column == 0)
+		json_open(out, type);
+	if (column || type)
+		buf_char(out, ',');
+	json_text(out, schema->columns[column].name, strlen(schema->columns[column].name));
+	buf_char(out, ':');
+}
+
+void value_json_object(struct buf *out, const char *type, const struct ms_record *record)
+{
+	const struct ms_schema *schema = record->schema;
+
+	if (!schema->column_count)
+		json_open(out, type);
 	for (size_t i = 0; i < schema->column_count; i++) {
-		if (i || type)
-			buf_char(out, ',');
-		json_text(out, schema->columns[i].name, strlen(schema->columns[i].name));
-		buf_char(out, ':');
+		value_json_key(out, type, schema, i);
 		value_json(out, schema->columns[i].type, &record->values[i]);
 	}
 	buf_char(out, '}');

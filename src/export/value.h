@@ -17,6 +17,28 @@
 const struct ms_value *record_find(
 	const struct ms_record *record, const char *name, enum ms_type type);
 
+/* Where some columns are in the schema of the last record, for what prints very many records. */
+enum { VALUE_COLUMNS = 20 };
+
+struct value_columns {
+	const struct ms_schema *schema;
+	size_t at[VALUE_COLUMNS]; /* SIZE_MAX: it has no such column */
+};
+
+/* Looks the wanted columns up by name and type. */
+void value_columns_find(struct value_columns *columns, const struct ms_schema *schema,
+	const struct ms_column *wanted, size_t count);
+
+/* The value in one of the wanted columns, by its number among them; one not present for none. */
+static inline const struct ms_value *value_in(
+	const struct value_columns *columns, const struct ms_record *record, unsigned which)
+{
+	static const struct ms_value none;
+	size_t at = columns->at[which];
+
+	return at != SIZE_MAX && record->values[at].present ? &record->values[at] : &none;
+}
+
 /* True for the schema of plain values: one column without a name. */
 bool schema_is_plain(const struct ms_schema *schema);
 
@@ -25,6 +47,10 @@ bool schema_is_plain(const struct ms_schema *schema);
  * characters are escaped, a field without a value is null, and so is a number JSON cannot say.
  */
 void value_json_object(struct buf *out, const char *type, const struct ms_record *record);
+
+/* Appends what stands before the value of a column in such an object. */
+void value_json_key(
+	struct buf *out, const char *type, const struct ms_schema *schema, size_t column);
 
 void value_json(struct buf *out, enum ms_type type, const struct ms_value *value);
 

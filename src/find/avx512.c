@@ -59,5 +59,5 @@ const struct find_kernel find_avx512 = {
 	.usable = usable,
 	.pair = pair_filter,
 	.teddy = teddy_filter,
-	.classify = classify_avx2,
+	.classify = classify_avx512,
 };

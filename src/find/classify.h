@@ -27,7 +27,7 @@ struct byte_class {
 typedef void classify_words(const struct byte_class *classes, size_t count, const uint8_t *data,
 	size_t words, uint64_t *masks);
 
-classify_words classify_scalar, classify_sse2, classify_avx2;
+classify_words classify_scalar, classify_sse2, classify_avx2, classify_avx512;
 
 /* The one of the kernel in use. */
 classify_words *classify_choose(void);

@@ -13,6 +13,7 @@
 #include "core/hashfile.h"
 #include "core/kept.h"
 #include "core/pagehash.h"
+#include "core/regionpack.h"
 #include "core/scan.h"
 
 struct hashing {
@@ -118,22 +119,6 @@ static int hashes_take(void *ctx, size_t index, ms_source *src, const struct ms_
 
 /* ---- The file --------------------------------------------------------------------------- */
 
-static void add_u32(struct buf *buf, uint32_t value)
-{
-	uint8_t bytes[8];
-
-	store_u64(bytes, value);
-	buf_add(buf, bytes, 4);
-}
-
-static void add_number(struct buf *buf, uint64_t value)
-{
-	uint8_t bytes[8];
-
-	store_u64(bytes, value);
-	buf_add(buf, bytes, 8);
-}
-
 static void add_padding(struct buf *buf)
 {
 	static const char zeros[8];
@@ -146,35 +131,18 @@ static void add_process(struct buf *buf, const struct ms_process *process)
 	const char *texts[HASHFILE_TEXTS] = {
 		process->name, process->exe, process->cmdline, process->user, process->arch};
 
-	add_u32(buf, process->pid);
-	add_u32(buf, process->ppid);
-	add_u32(buf, process->uid);
-	add_u32(buf, process->exe_deleted ? HASHFILE_DELETED : 0);
-	add_number(buf, process->start_id);
-	add_number(buf, (uint64_t)process->started);
-	add_number(buf, process->rss);
+	buf_u32(buf, process->pid);
+	buf_u32(buf, process->ppid);
+	buf_u32(buf, process->uid);
+	buf_u32(buf, process->exe_deleted ? HASHFILE_DELETED : 0);
+	buf_u64(buf, process->start_id);
+	buf_u64(buf, (uint64_t)process->started);
+	buf_u64(buf, process->rss);
 	for (size_t i = 0; i < HASHFILE_TEXTS; i++)
-		add_u32(buf, texts[i] ? (uint32_t)strlen(texts[i]) : 0);
+		buf_u32(buf, texts[i] ? (uint32_t)strlen(texts[i]) : 0);
 	for (size_t i = 0; i < HASHFILE_TEXTS; i++)
 		if (texts[i])
 			buf_text(buf, texts[i]);
-	add_padding(buf);
-}
-
-static void add_region(struct buf *buf, const struct ms_region *region)
-{
-	add_number(buf, region->base);
-	add_number(buf, region->size);
-	add_number(buf, region->offset);
-	add_number(buf, region->inode);
-	add_number(buf, region->resident);
-	add_u32(buf, region->dev_major);
-	add_u32(buf, region->dev_minor);
-	add_u32(buf, region->perm);
-	add_u32(buf, region->flags);
-	add_u32(buf, region->kind);
-	add_u32(buf, (uint32_t)strlen(region->path));
-	buf_text(buf, region->path);
 	add_padding(buf);
 }
 
@@ -185,24 +153,24 @@ static void head_make(const struct hashing *hashing, struct buf *out)
 
 	add_process(&process, &hashing->src->process);
 	buf_add(out, HASHFILE_MAGIC, HASHFILE_MAGIC_SIZE);
-	add_u32(out, HASHFILE_VERSION);
-	add_u32(out, PAGEHASH_BLOCK);
-	add_number(out, regions->items.count);
-	add_number(out, hashing->kept.items.count);
-	add_number(out, hashing->blocks.size / PAGEHASH_SIZE);
-	add_number(out, process.size);
-	add_number(out, (uint64_t)os_time());
-	add_number(out, 0);
+	buf_u32(out, HASHFILE_VERSION);
+	buf_u32(out, PAGEHASH_BLOCK);
+	buf_u64(out, regions->items.count);
+	buf_u64(out, hashing->kept.items.count);
+	buf_u64(out, hashing->blocks.size / PAGEHASH_SIZE);
+	buf_u64(out, process.size);
+	buf_u64(out, (uint64_t)os_time());
+	buf_u64(out, 0);
 	buf_add(out, process.data, process.size);
 	for (size_t i = 0; i < regions->items.count; i++)
-		add_region(out, &regions->items.data[i]);
+		region_pack(out, &regions->items.data[i]);
 	for (size_t i = 0; i < hashing->kept.items.count; i++) {
 		const struct kept *kept = &hashing->kept.items.data[i];
 
-		add_number(out, kept->base);
-		add_number(out, kept->size);
-		add_u32(out, kept->state);
-		add_u32(out, 0);
+		buf_u64(out, kept->base);
+		buf_u64(out, kept->size);
+		buf_u32(out, kept->state);
+		buf_u32(out, 0);
 	}
 	out->failed |= process.failed;
 	buf_done(&process);
@@ -218,7 +186,7 @@ static int file_write(struct hashing *hashing, ms_file *file)
 	buf_add(&out, hashing->blocks.data, hashing->blocks.size);
 	buf_done(&hashing->blocks);
 	if (!out.failed)
-		add_number(&out, hash_bytes(0, out.data, out.size));
+		buf_u64(&out, hash_bytes(0, out.data, out.size));
 	r = out.failed ? err_nomem() : ms_file_write(file, out.data, out.size);
 	buf_done(&out);
 	return r;

@@ -95,6 +95,17 @@ uint8_t *mirror_find(const struct mirror *mirror, uint64_t address)
 								  : NULL;
 }
 
+const uint8_t *mirror_view(const struct mirror *mirror, uint64_t address, size_t *ret_size)
+{
+	struct mirror_block *block = find_block(mirror, address);
+	unsigned first = (unsigned)(address / mirror->page % BLOCK_PAGES), end = first;
+
+	while (block && end < BLOCK_PAGES && (block->stored >> end & 1))
+		end++;
+	*ret_size = (end - first) * mirror->page;
+	return end > first ? page_of(mirror, block, address) : NULL;
+}
+
 uint8_t *mirror_put(struct mirror *mirror, uint64_t address)
 {
 	struct mirror_block *block = make_block(mirror, address);
@@ -104,7 +115,8 @@ uint8_t *mirror_put(struct mirror *mirror, uint64_t address)
 	if (!block->bytes) {
 		if (mirror->bytes + block_size(mirror) > mirror->max)
 			return NULL;
-		block->bytes = malloc(block_size(mirror));
+		/* On a line of the cache, so that comparing it reads no line twice. */
+		block->bytes = aligned_alloc(64, block_size(mirror));
 		if (!block->bytes)
 			return NULL;
 		mirror->bytes += block_size(mirror);

@@ -28,6 +28,12 @@ struct mirror {
 /* The copy of a page, or NULL. The address is a multiple of the page size. */
 uint8_t *mirror_find(const struct mirror *mirror, uint64_t address);
 
+/*
+ * The copies of pages from a page on that lie side by side, and of how many bytes; NULL if there is
+ * none of the first.
+ */
+const uint8_t *mirror_view(const struct mirror *mirror, uint64_t address, size_t *ret_size);
+
 /* Makes room for a page, or finds it; NULL when the limit or memory does not allow it. */
 uint8_t *mirror_put(struct mirror *mirror, uint64_t address);
 

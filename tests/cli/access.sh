@@ -164,6 +164,20 @@ test_kernel_thread() {
 	run regions "$kernel"
 	[ $status = 2 ] || [ $status = 4 ] || fail "status $status"
 	check_err "is a kernel thread: it has no memory of its own"
+	check_is "$(wc -l <err)" 1
+	[ "$(cat /proc/2/comm)" = kthreadd ] || return 0
+	# Its children were not named.
+	for command in regions modules "search -t needle"; do
+		run $command 2 --tree
+		[ $status = 2 ] || [ $status = 4 ] || fail "status $status"
+		check grep -qE '^memsift: [0-9]+ kernel threads? left out: ' err
+		check_err "pid 2 (kthreadd) is a kernel thread: it has no memory of its own"
+		check_is "$(wc -l <err)" 2
+	done
+	run ps 2 --tree -f csv
+	check_status 0
+	[ "$(wc -l <out)" -gt 2 ] || fail "ps lists them"
+	check_silent
 }
 
 test_zombie() {
@@ -181,6 +195,7 @@ test_zombie() {
 		run $command $zombie
 		check_status 4
 		check_err "pid $zombie"
+		check_is "$(wc -l <err)" 1
 	done
 }
 

@@ -142,6 +142,48 @@ test_process() {
 	check_is "$(record change address)" ""
 }
 
+# counter ADDRESS: what the counter there has come to, as $column of the changes tells;
+# all its bytes were 1.
+counter() {
+	changes "address,$column" | python3 -I -c '
+import sys
+base = int(sys.argv[1], 16)
+now = bytearray(b"\1" * 8)
+for line in sys.stdin:
+    address, new = line.split()
+    at = int(address, 16) - base
+    if 0 <= at < 8:
+        new = bytes.fromhex(new)
+        now[at:at + len(new)] = new
+print(int.from_bytes(now, "little") - 0x0101010101010101)' "$1"
+}
+
+# Two counters of which the second follows the first agree in what is of one moment.
+test_pause() {
+	need python3
+	puppet pair
+	run snapshot $pid -o s.core
+	check_status 0
+	tell count
+	for pause in freeze fork; do
+		for order in "s.core $pid" "$pid s.core"; do
+			column=new
+			[ "$order" = "s.core $pid" ] || column=old
+			# shellcheck disable=SC2086
+			run diff $order --pause $pause --bytes 8 -f ndjson \
+				--address "$at_pair-$(printf '0x%x' $((at_pair_end + 8)))"
+			check_status 0
+			first=$(counter "$at_pair") second=$(counter "$at_pair_end")
+			[ "$first" -gt 0 ] || fail "it does not count"
+			ahead=$((first - second))
+			[ $ahead = 0 ] || [ $ahead = 1 ] || fail "$pause: $first and $second"
+		done
+		check_is "$(awk '/^TracerPid/ { print $2 }' /proc/$pid/status)" 0
+	done
+	run diff s.core $pid --pause maybe
+	check_status 2
+}
+
 # What the snapshot's filter left out is not taken for a new mapping.
 test_filtered_snapshot() {
 	puppet plain

@@ -67,8 +67,10 @@ test_readelf() {
 		check grep -q NT_PRPSINFO notes
 		check grep -q NT_AUXV notes
 		check grep -q NT_FILE notes
+		[ $pause = none ] && continue
+		check_is "$(grep -c NT_PRSTATUS notes)" \
+			"$(($(ls /proc/$pid/task | wc -l) + $(extra_notes)))"
 	done
-	check_is "$(grep -c NT_PRSTATUS notes)" "$(($(ls /proc/$pid/task | wc -l) + $(extra_notes)))"
 }
 
 # readelf gives memsift's own notes the names of others with the same number.
@@ -97,6 +99,27 @@ test_gdb_reads_planted_memory() {
 	check_gdb 'puppet-plain-needle'
 	check_gdb 'puppet-border-needle'
 	check_gdb "$at_untouched:(\\s0x00){4}"
+}
+
+# A twin never runs, but its core has the registers that the target's threads had.
+test_gdb_shows_the_threads_of_a_twin() {
+	need gdb
+	puppet plain threads spin
+	for pause in fork freeze; do
+		run dump $pid --pause $pause -o core.$pause
+		check_status 0
+		gdb_core core.$pause "thread apply all bt" "info threads"
+		check_gdb 'sleep_thread'
+		check_gdb 'spin_thread'
+		check_gdb ' main '
+		# But for the one that runs all the time: what it has come to.
+		sed -n '/^Thread /,$p' gdb | sed '/spin_thread/s/ (.*//; /spin_thread/s/0x[0-9a-f]* in //' >gdb.$pause
+		run regions core.$pause -f ndjson
+		record region start,end,kind >regions.$pause
+	done
+	check_is "$(grep -c '^Thread ' gdb.fork)" 3
+	diff gdb.freeze gdb.fork >differences || fail "$(cat differences)"
+	check_is "$(cat regions.fork)" "$(cat regions.freeze)"
 }
 
 # What could not be read is absent, not zero.

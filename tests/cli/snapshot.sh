@@ -49,7 +49,9 @@ test_hashes_of_a_twin() {
 	puppet plain unforked
 	run snapshot $pid --pause fork --hash-only -o s.hashes
 	check_status 0
-	run diff ./s.hashes $pid
+	# Not the rest: the kernel notes in a thread's memory which CPU it runs on (rseq).
+	run diff ./s.hashes $pid --address "$at_plain-$(printf '0x%x' $((at_plain + 65536)))" \
+		--address "$at_unforked-$(printf '0x%x' $((at_unforked + 8192)))"
 	check_status 0
 	check_out "nothing changed in what was read"
 }
@@ -117,11 +119,9 @@ test_several() {
 	check_is "$(record dump path | wc -l)" 2
 	check_is "$(ls folder | wc -l)" 2
 	need_feature zstd
-	need zstd
 	run snapshot $pid --compress zstd -o s.zst
 	check_status 0
-	zstd -dq s.zst -o s.core || fail "zstd"
-	run diff s.core s.core
+	run diff ./s.zst ./s.zst
 	check_status 0
 }
 

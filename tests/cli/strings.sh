@@ -24,7 +24,7 @@ test_real_binaries() {
 
 test_no_vector_kernels() {
 	need strings
-	for kernel in scalar sse2; do
+	for kernel in scalar sse2 avx2; do
 		export MEMSIFT_FIND=$kernel
 		same 4 "$(command -v bash)"
 	done

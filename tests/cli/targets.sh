@@ -101,14 +101,83 @@ test_unreadable_file() {
 	check_err "./secret"
 }
 
-test_compressed_core_is_named_as_such() {
+# A compressed core is as good as one that is not, and leaves nothing behind.
+test_compressed_core() {
 	need_feature zstd
-	puppet plain
+	need zstd
+	puppet plain holes
 	run dump $pid --compress zstd -o core.zst
 	check_status 0
-	run search ./core.zst -t puppet-plain
+	mkdir temporary
+	export TMPDIR=$PWD/temporary
+	check zstd -dq core.zst -o core
+	for file in core core.zst; do
+		run search ./$file -t puppet-plain -f ndjson
+		check_status 0
+		record hit address,region_start >hits.$file
+		run regions ./$file -f ndjson
+		record region start,end,kind >regions.$file
+	done
+	[ "$(wc -l <hits.core)" -gt 3000 ] || fail "$(wc -l <hits.core) hits"
+	check cmp hits.core hits.core.zst
+	check cmp regions.core regions.core.zst
+	run diff ./core.zst ./core
+	check_status 0
+	check_out "nothing changed in what was read"
+	# Of one frame, of several, with what is to be skipped before and behind, and of anything else.
+	zstd -q -19 core -o one.zst
+	printf '\x50\x2a\x4d\x18\x04\0\0\0skip' >skip
+	cat skip one.zst skip >skipping.zst
+	run diff ./skipping.zst ./core.zst
+	check_status 0
+	printf 'a needle in no core' | zstd -q >text.zst
+	run search ./text.zst -t needle
+	check_is "$(hits)" 1
+	check_is "$(ls -A temporary)" ""
+}
+
+# Wherever it is cut off and whatever stands behind it, a compressed file is refused with a reason.
+test_damaged_compressed_core() {
+	need_feature zstd
+	need zstd
+	make_core
+	zstd -q core -o core.zst
+	size=$(stat -c %s core.zst)
+	for part in 4 5 10 100 $((size / 2)) $((size - 1)); do
+		head -c $part core.zst >cut
+		run search ./cut -t puppet-plain
+		check_status 4
+		check_err "cannot be unpacked: it is cut off"
+	done
+	(cat core.zst && echo garbage) >more
+	run search ./more -t puppet-plain
 	check_status 4
-	check_err 'decompress it with `zstd -d` first'
+	check_err "cannot be unpacked"
+	for at in 20 $((size / 3)) $((size / 2)); do
+		cp core.zst damaged
+		printf 'XXXXXXXXXXXXXXXX' | dd of=damaged bs=1 seek=$at conv=notrunc 2>dd
+		run search ./damaged -t puppet-plain
+		check_status 4
+		check_err "cannot be unpacked"
+	done
+	TMPDIR=$PWD/nowhere run search ./core.zst -t needle
+	check_status 4
+	check_err "temporary file in $PWD/nowhere"
+}
+
+# A disk that is full is said to be, and is not filled to the last byte.
+test_unpacking_without_room() {
+	need_root
+	need_feature zstd
+	need zstd
+	mkdir small
+	mount -t tmpfs -o size=16m none small 2>/dev/null || skip "no file system can be mounted here"
+	mounted=$PWD/small
+	head -c 40M /dev/urandom | zstd -q >random.zst
+	TMPDIR=$PWD/small run search ./random.zst -t needle
+	check_status 4
+	check_err "there is no room for what is in it; name a folder that has by TMPDIR"
+	check_is "$(df --output=used small | tail -1 | tr -d ' ')" 0
 }
 
 # Wherever a core is cut off: no crash, no hang, and what is missing is told.

@@ -197,6 +197,42 @@ test_doctor() {
 	check_is "$(grep -vxc -e ok -e limited -e missing statuses)" 0
 }
 
+# A machine without one of the libraries that are loaded when needed still runs all the rest.
+test_missing_libraries() {
+	local library libraries
+	libraries=$(grep -aoh '{"soname":\["[^"]*' "$MEMSIFT" | sed 's/.*"//')
+	[ -n "$libraries" ] || skip "this build is linked with all its libraries"
+	mkdir missing
+	for library in $libraries; do
+		echo "no library" >missing/$library
+	done
+	echo text >file
+	export LD_LIBRARY_PATH=$PWD/missing
+	run search -t text file
+	check_status 0
+	check_out "1 file  0x0 "
+	check_silent
+	for library in $libraries; do
+		case $library in
+		libhs.*) run search -e 'te.t' file ;;
+		libyara.*) run yara --rule 'rule r { condition: true }' file ;;
+		libcrypto.*) run collect file -o evidence ;;
+		*) continue ;; # there is a way around it
+		esac
+		check [ "$status" != 0 ]
+		check_err " need a library: cannot load $library: "
+		check_err "; install "
+		check_is "$(wc -l <err)" 1
+		run doctor
+		check_status 0
+		check_out "cannot load $library: "
+	done
+	[ "${libraries#*libedit}" != "$libraries" ] && command -v script >/dev/null || return 0
+	echo 0123456789 >image
+	printf '= 0x33323130\nquit\n' | script -qec "$MEMSIFT scan ./image --type u32" /dev/null >out
+	check_out "1 match"
+}
+
 # Options may stand before and after the targets; the record has them as they were typed.
 test_arguments_are_recorded_as_typed() {
 	run ps $$ -f ndjson --exclude 1

@@ -28,6 +28,8 @@
  *   secret     a page of memfd_secret(), written to
  *   threads    a thread that sleeps; `threads` is an address in its stack
  *   spin       a thread that never stops running; `spin` is an address in its stack
+ *   pair       two counters that begin as bytes of 1, `pair` and, 64 MiB further on, `pair_end`;
+ *              on the command "count" a thread adds one to the first, then to the second, and on
  *   named      4 pages with the name "puppet" (PR_SET_VMA_ANON_NAME)
  *   shared     4 pages of shared anonymous memory, the first written to
  *   sysv       4 pages of System V shared memory, the first written to
@@ -49,6 +51,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +79,7 @@ enum {
 #define MIB (1024ul * 1024)
 #define TIB (MIB * MIB)
 
-static char *untouched;
+static char *untouched, *pair_memory;
 
 static void say(const char *name, const void *address)
 {
@@ -350,6 +353,30 @@ static void spin(void)
 	start_and_say("spin", spin_thread);
 }
 
+static void *pair_thread(void *ctx)
+{
+	volatile uint64_t *first = ctx, *second = first + 64 * MIB / sizeof(*first);
+
+	for (;;) {
+		++*first;
+		/* Stores are seen in this order. */
+		atomic_thread_fence(memory_order_seq_cst);
+		++*second;
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+	return NULL;
+}
+
+static void pair(void)
+{
+	char *memory = map_alone(64 * MIB + PAGE);
+
+	memset(memory, 1, 64 * MIB + PAGE);
+	pair_memory = memory;
+	say("pair", memory);
+	say("pair_end", memory + 64 * MIB);
+}
+
 static void named(void)
 {
 	char *memory = map_alone(4 * PAGE);
@@ -586,6 +613,8 @@ static void *obey(void *ctx)
 			run_anew();
 		else if (strcmp(line, "touch\n") == 0)
 			touch();
+		else if (strcmp(line, "count\n") == 0 && pair_memory)
+			start(pair_thread, pair_memory);
 		else if (strcmp(line, "exit\n") == 0)
 			break;
 	}
@@ -615,6 +644,7 @@ static const struct {
 	{"secret", secret},
 	{"threads", threads},
 	{"spin", spin},
+	{"pair", pair},
 	{"named", named},
 	{"shared", shared},
 	{"sysv", sysv},

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Byte search against an oracle that compares every literal at every offset, with each kernel
- * that this processor has.
+ * Byte search against an oracle that compares every literal at every offset, and sorting bytes
+ * into classes against one that looks at each, with each kernel that this processor has.
  *
  * The NEON kernel can be run on another machine: build this file with src/find (kernels_arm64
  * and neon instead of the x86 ones), src/base/err.c and -static by aarch64-linux-gnu-gcc, and
  * start the program with qemu-aarch64 (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross,
  * qemu-user).
  */
+#include "find/classify.h"
 #include "find/find.h"
 
 #include "memsift.h"
@@ -593,7 +594,72 @@ static void test_memory_limit(void)
 	check_u64((unsigned)status, 0);
 }
 
+/* ---- Classes --------------------------------------------------------------------------- */
+
+static bool in_class(const struct byte_class *class, uint8_t byte)
+{
+	for (size_t r = 0; r < class->count; r++)
+		if (byte >= class->ranges[r].low && byte <= class->ranges[r].high)
+			return true;
+	return false;
+}
+
+static void random_classes(struct byte_class *classes, size_t count, uint64_t *random)
+{
+	for (size_t c = 0; c < count; c++) {
+		classes[c].count = 1 + test_random(random) % CLASSIFY_RANGES;
+		for (size_t r = 0; r < classes[c].count; r++) {
+			uint8_t a = (uint8_t)test_random(random), b = (uint8_t)test_random(random);
+
+			classes[c].ranges[r] = (struct byte_range){
+				a < b ? a : b, test_random(random) % 8 ? a < b ? b : a : 255};
+		}
+	}
+}
+
+/* The data ends where the memory does, and begins at any alignment. */
+static void classify_run(classify_words *classify, size_t skip, uint64_t *random)
+{
+	enum { WORDS = 3 };
+	struct byte_class classes[CLASSIFY_CLASSES_MAX];
+	uint64_t masks[WORDS * CLASSIFY_CLASSES_MAX];
+	size_t count = 1 + test_random(random) % CLASSIFY_CLASSES_MAX;
+	uint8_t *memory = malloc(skip + 64 * WORDS), *data = memory + skip;
+
+	check(memory);
+	random_classes(classes, count, random);
+	for (size_t i = 0; i < 64 * WORDS; i++)
+		data[i] = (uint8_t)test_random(random);
+	classify(classes, count, data, WORDS, masks);
+	for (size_t i = 0; i < 64 * WORDS; i++)
+		for (size_t c = 0; c < count; c++)
+			check_u64(masks[i / 64 * count + c] >> i % 64 & 1,
+				in_class(&classes[c], data[i]));
+	free(memory);
+}
+
+static void test_classes(void)
+{
+	classify_words *seen[KERNELS];
+	uint64_t random = 17;
+	size_t count = 0;
+
+	for (size_t k = 0; k < KERNELS; k++) {
+		if (!kernel_force(kernels[k]))
+			continue;
+		/* Forcing a kernel forces its own way, which no other has. */
+		for (size_t i = 0; i < count; i++)
+			check(seen[i] != classify_choose());
+		seen[count++] = classify_choose();
+		for (size_t round = 0; round < 200; round++)
+			classify_run(classify_choose(), round % 65, &random);
+	}
+	unsetenv("MEMSIFT_FIND");
+	check(count >= 1);
+}
+
 static const struct test tests[] = {
+	{"classes", test_classes},
 	{"memory limit", test_memory_limit},
 	{"sets", test_sets},
 	{"large", test_large},

@@ -9,7 +9,7 @@
 
 enum { PERIOD = 32 * 1024 };
 
-static const char *const kernels[] = {"scalar", "sse2", "avx2"};
+static const char *const kernels[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
 
 struct query {
 	const char *encoding;
@@ -265,6 +265,35 @@ static void test_random_data(void)
 	check_that(count > 3000, "only %zu hits", count);
 }
 
+/* Runs of all lengths around the least one, at all places in a word and over its ends. */
+static void test_lengths(void)
+{
+	enum { SIZE = 256 };
+	uint8_t data[SIZE];
+	uint64_t random = 5;
+
+	for (size_t min = 1; min <= 20; min++) {
+		struct query query = {"ascii", true, false, {false, false}, min};
+
+		for (size_t length = min - 1; length <= min + 1; length++)
+			for (size_t first = 0; first < 68; first += 1 + below(&random, 3)) {
+				struct hits expected = {.data = data, .size = SIZE, .base = 0x8000};
+				struct hits actual = expected;
+
+				actual.emit.hit = hit_take;
+				setenv("MEMSIFT_FIND", kernels[first % ARRAY_SIZE(kernels)], 1);
+				memset(data, 0, SIZE);
+				for (size_t at = first; at < SIZE; at += 69)
+					memset(data + at, '!', min_u64(length, SIZE - at));
+				round_run(&query, &expected, &actual, 1 + below(&random, 80),
+					&random);
+				hits_done(&expected);
+				hits_done(&actual);
+			}
+	}
+	unsetenv("MEMSIFT_FIND");
+}
+
 /* Fills memory with one character, broken at a few places near multiples of the period. */
 static void long_data(uint8_t *data, size_t size, uint64_t base, uint64_t *random)
 {
@@ -478,6 +507,7 @@ static void test_refused(void)
 static const struct test tests[] = {
 	{"seeds", test_seeds},
 	{"random data", test_random_data},
+	{"lengths", test_lengths},
 	{"long strings", test_long_strings},
 	{"source", test_source},
 	{"grep", test_grep},

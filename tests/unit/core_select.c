@@ -171,6 +171,38 @@ static void criteria(void)
 	}
 }
 
+/* Whoever looks into processes wants no kernel threads but those that are named. */
+static void kernel_threads(void)
+{
+	static const struct {
+		struct ms_selection selection;
+		const char *pids;
+		size_t left_out;
+	} cases[] = {
+		{{.all = true, .include_system = true}, "1 10 20 30 40 50 51 60", 2},
+		{{.all = true}, "10 20 30 40 50 51 60", 0},
+		{{.user = "root", .include_system = true}, "1 10", 2},
+		{{.pids = "2", .tree = true}, "2", 1},
+		{{.pids = "2,3", .tree = true}, "2 3", 0},
+		{{.names = "re:^k"}, "2 3", 0},
+		{{.pids = "3", .all = true, .include_system = true}, "1 3 10 20 30 40 50 51 60", 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ms_host *host = made_up_host();
+		struct ms_selection selection = cases[i].selection;
+		size_t left_out = 77;
+		char text[256];
+
+		selection.size = sizeof(selection);
+		selection.kernel_threads = &left_out;
+		selected(host, &selection, text, sizeof(text));
+		check_text(text, cases[i].pids);
+		check_that(left_out == cases[i].left_out, "case %zu: %zu left out", i, left_out);
+		ms_host_free(host);
+	}
+}
+
 /* The list is sorted, and lives through the opening of a source by what it says. */
 static void lists_are_sorted_and_kept(void)
 {
@@ -328,6 +360,7 @@ static void the_caller_is_left_out(void)
 
 static const struct test tests[] = {
 	{"criteria", criteria},
+	{"kernel threads", kernel_threads},
 	{"lists are sorted and kept", lists_are_sorted_and_kept},
 	{"the memory host has one process", the_memory_host_has_one_process},
 	{"hosts that do not open", hosts_that_do_not_open},

@@ -641,6 +641,31 @@ static void test_mirror_order(void)
 	mirror_done(&mirror);
 }
 
+/* Pages that were put side by side are seen side by side, as far as they go. */
+static void test_mirror_view(void)
+{
+	struct mirror mirror = {.page = PAGE, .max = UINT64_MAX};
+	size_t there;
+
+	check(!mirror_view(&mirror, 0x1000, &there));
+	for (uint64_t at = 0x1000; at < 0x22000; at += PAGE)
+		if (at != 0x5000)
+			memset(mirror_put(&mirror, at), (int)(at >> 12), PAGE);
+	check(!mirror_view(&mirror, 0x5000, &there));
+	for (uint64_t at = 0x1000; at < 0x22000; at += there) {
+		const uint8_t *view = mirror_view(&mirror, at, &there);
+
+		check_u64(at + there, at < 0x6000    ? 0x5000
+				      : at < 0x10000 ? 0x10000
+				      : at < 0x20000 ? 0x20000
+						     : 0x22000);
+		for (size_t i = 0; i < there; i++)
+			check_u64(view[i], (at + i) >> 12);
+		there = view ? there : PAGE;
+	}
+	mirror_done(&mirror);
+}
+
 static const struct test tests[] = {
 	{"writes", test_writes},
 	{"detect without update", test_detect_without_update},
@@ -657,6 +682,7 @@ static const struct test tests[] = {
 	{"patterns", test_patterns},
 	{"auto", test_auto},
 	{"the order of a mirror", test_mirror_order},
+	{"a view of a mirror", test_mirror_view},
 };
 
 TEST_MAIN(tests)

@@ -43,8 +43,9 @@ static void test_machine(const struct machine *m)
 	struct image image = {.wide = m->wide, .big = m->big, .machine = m->machine};
 	struct buf registers = {0}, state = {0};
 	const struct ms_thread *threads;
+	const void *auxiliary;
 	ms_source *src;
-	size_t count;
+	size_t count, size;
 
 	typical(&image);
 	prstatus(&image, 4321, m->regs, m->stack_word, 0x7e0800);
@@ -70,7 +71,8 @@ static void test_machine(const struct machine *m)
 	check_u64(threads[1].tid, 4322);
 	check_u64(threads[1].stack_pointer, 0x123456);
 	check_u64(threads[1].xstate_size, 0);
-	check_u64(src->auxv_size, m->wide ? 48 : 24);
+	check_ok(src->ops->auxv(src, &auxiliary, &size));
+	check_u64(size, m->wide ? 48 : 24);
 	check_u64(src->page_size, PAGE);
 	check_read(src, 0x400000, PAGE, 'c', MS_STATE_VANISHED);
 	check_read(src, 0x680010, PAGE - 16, 'h', MS_STATE_NO_ACCESS);
@@ -332,8 +334,8 @@ static void other_files(void)
 	check_text(host->ops->scheme, "raw");
 	ms_host_free(host);
 	check_u64(ms_host_open("core:/proc/self/exe", &host), MS_ERR_FORMAT);
-	check_u64(open_bytes("\x28\xb5\x2f\xfd and more of it", 20, &host), MS_ERR_FORMAT);
-	check(strstr(ms_error(), "zstd -d"));
+	check(open_bytes("\x28\xb5\x2f\xfd and more of it", 20, &host) < 0);
+	check(strstr(ms_error(), "unpack") || strstr(ms_error(), "zstd -d"));
 }
 
 /* Notes that lie; the memory is there all the same. */

@@ -473,10 +473,11 @@ static void text_sizes(void)
 static const char *export_hit(const struct ms_hit *hit, const struct ms_module *module, bool colour)
 {
 	ms_exporter *exporter = exporter_new("text");
-	struct ms_value values[MS_COLUMNS_MAX];
+	struct ms_value values[MS_COLUMNS_MAX] = {0};
 
 	ms_exporter_colour(exporter, colour);
-	record_hit(&bash, hit, &heap, module, values);
+	record_hit_place(&bash, &heap, module, values);
+	record_hit_found(hit, module, values);
 	put(exporter, &ms_schema_hit, values);
 	return exporter_end(exporter);
 }
@@ -699,12 +700,89 @@ static void unknown_format(void)
 	ms_exporter *exporter;
 
 	check_u64(ms_exporter_new("xml", collect, NULL, &exporter), MS_ERR_ARGUMENT);
-	check_text(
-		ms_error(), "there is no output format \"xml\"; there are text, json, ndjson, csv, plain");
+	check_text(ms_error(),
+		"there is no output format \"xml\"; there are text, json, ndjson, csv, plain");
 	ms_exporter_free(NULL);
 }
 
+/* One byte that needs care at each place of texts of many lengths: they are read by words. */
+static void texts_of_any_length(void)
+{
+	static const struct {
+		char byte;
+		const char *json, *csv, *quote, *text;
+	} bytes[] = {
+		{'"', "\\\"", "\"\"", "\"", "\""},
+		{'\\', "\\\\", "\\", "", "\\\\"},
+		{',', ",", ",", "\"", ","},
+		{'\n', "\\n", "\n", "\"", "\\n"},
+		{'\x1f', "\\u001f", "\xef\xbf\xbd", "", "\\x1f"},
+		{'\x7f', "\\u007f", "\xef\xbf\xbd", "", "\\x7f"},
+		{'\x80', "\xef\xbf\xbd", "\xef\xbf\xbd", "", "\\x80"},
+		{'~', "~", "~", "", "~"},
+		{' ', " ", " ", "", " "},
+	};
+	enum { LENGTH_MAX = 27 };
+	char expected[200];
+
+	for (size_t length = 1; length <= LENGTH_MAX; length++)
+		for (size_t at = 0; at < length; at++)
+			for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
+				char *data = malloc(length); /* no NUL behind it */
+				int rest = (int)(length - at - 1);
+				struct ms_value value = value_bytes(data, length);
+				const char *a = "aaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+				check(data);
+				memset(data, 'a', length);
+				data[at] = bytes[i].byte;
+				snprintf(expected, sizeof(expected),
+					"{\"type\":\"t\",\"text\":\"%.*s%s%.*s\"}\n", (int)at, a,
+					bytes[i].json, rest, a);
+				check_text(export_one("ndjson", &text_schema, &value), expected);
+				snprintf(expected, sizeof(expected),
+					"type,text\nt,%s%.*s%s%.*s%s\n", bytes[i].quote, (int)at, a,
+					bytes[i].csv, rest, a, bytes[i].quote);
+				check_text(export_one("csv", &text_schema, &value), expected);
+				snprintf(expected, sizeof(expected), "t: text=\"%.*s%s%.*s\"\n",
+					(int)at, a, bytes[i].text, rest, a);
+				check_text(export_one("text", &text_schema, &value), expected);
+				free(data);
+			}
+}
+
+/* Schemas whose keys are none, or more than is kept of them from one record to the next. */
+static void json_keys(void)
+{
+	static const struct ms_schema none = {"none", 0, NULL};
+	enum { MANY = 40, LONG = 2000 };
+	struct ms_column columns[MANY];
+	struct ms_value values[MANY] = {0};
+	struct ms_schema many = {"many", MANY, columns}, wide = {"wide", 1, columns};
+	char name[LONG + 1];
+	struct buf expected = {0};
+
+	check_text(export_one("ndjson", &none, values), "{\"type\":\"none\"}\n");
+	memset(name, 'n', LONG);
+	name[LONG] = '\0';
+	for (size_t i = 0; i < MANY; i++)
+		columns[i] = (struct ms_column){name, MS_TYPE_U64};
+	buf_format(&expected, "{\"type\":\"wide\",\"%s\":null}\n", name);
+	check_text(export_one("ndjson", &wide, values), expected.data);
+	buf_clear(&expected);
+	buf_text(&expected, "{\"type\":\"many\"");
+	for (size_t i = 0; i < MANY; i++) {
+		columns[i].name = "k";
+		buf_text(&expected, ",\"k\":null");
+	}
+	buf_text(&expected, "}\n");
+	check_text(export_one("ndjson", &many, values), expected.data);
+	buf_done(&expected);
+}
+
 static const struct test tests[] = {
+	{"texts of any length", texts_of_any_length},
+	{"json-keys", json_keys},
 	{"ndjson-types", ndjson_types},
 	{"json-document", json_document},
 	{"json-edges", json_edges},

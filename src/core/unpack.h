@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files that are compressed with zstd, taken for what is in them: they are unpacked into a
+ * temporary file that has no name, in $TMPDIR or /tmp, and takes room there until it is closed.
+ */
+#ifndef MS_CORE_UNPACK_H
+#define MS_CORE_UNPACK_H
+
+/*
+ * Unpacks a file if it is compressed; *ret_fd is of what was in it, or -1 for any other file. What
+ * is damaged, cut off or has something else behind it is refused, as is what is unreasonably large,
+ * or would leave the disk with no room for others.
+ */
+int unpack_file(const char *path, int *ret_fd);
+
+#endif

@@ -104,7 +104,8 @@ struct ms_engine_ops {
 
 	/*
 	 * Hits depend on the bytes and, of the address, only on its remainder by this number.
-	 * NULL: on the bytes alone.
+	 * NULL: on the bytes alone; so do marks. 0: each span is to be shown, whatever was shown
+	 * before.
 	 */
 	uint64_t (*period)(const struct ms_engine *engine);
 

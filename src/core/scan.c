@@ -545,8 +545,7 @@ int scan_run(const struct scan *scan, bool *ret_hit_limit, bool *ret_stopped)
 	state_init(&state, scan);
 	state.slots = calloc(scan->target_count + 1, sizeof(*state.slots));
 	r = state.slots ? 0 : err_nomem();
-	/* Marks are not hits: they are not remembered. */
-	if (r == 0 && scan->target_count > 1 && !scan->engine->ops->source)
+	if (r == 0 && scan->target_count > 1)
 		r = share_new(&state.share);
 	if (r == 0)
 		r = run_workers(&state);

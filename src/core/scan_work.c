@@ -91,7 +91,7 @@ static void merge_coverage(struct slot *slot, struct coverage *chunk)
 	chunk->gaps.count = 0;
 }
 
-/* Reports the hits that the same pages had elsewhere. */
+/* Reports the hits and marks that the same pages had elsewhere. */
 static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 {
 	const struct chunk *chunk = &worker->chunk;
@@ -107,6 +107,12 @@ static int repeat_hits(struct worker *worker, const struct share_entry *entry)
 		if (r < 0)
 			return r;
 	}
+	for (size_t i = 0; i < entry->mark_count; i++)
+		if (!ranges_add(&worker->marks, chunk->base + entry->marks[i].base,
+			    entry->marks[i].size))
+			return err_nomem();
+	if (judges(worker->state) && !ranges_add(&worker->seen, chunk->base, chunk->fresh))
+		return err_nomem();
 	coverage_add(&worker->coverage, chunk->base, chunk->fresh, MS_STATE_DATA);
 	return 0;
 }
@@ -146,7 +152,7 @@ static bool chunk_key(struct worker *worker, uint64_t period, struct share_key *
 	const struct share *share = worker->state->share;
 	struct ms_source *src = worker->slot->src;
 
-	if (!share)
+	if (!share || !period)
 		return false;
 	if (!worker->pages_known)
 		share_pages_learn(&worker->pages, src, worker->batch, worker->batch_count);
@@ -174,7 +180,8 @@ static int search_shared(struct worker *worker)
 	if (r == 0 && worker->whole &&
 		share_key_is(state->share, worker->slot->src, chunk, period, key))
 		share_add(state->share, key, chunk->base, worker->result->hits.data,
-			worker->result->hits.count);
+			worker->result->hits.count, worker->marks.items.data,
+			worker->marks.items.count);
 	return r;
 }
 

@@ -13,7 +13,7 @@
 enum {
 	BUCKETS = 1 << 16,
 	ENTRIES_MAX = 1 << 20,	      /* half a TiB of different chunks */
-	HITS_MAX = 4096,	      /* of a chunk that is worth keeping */
+	HITS_MAX = 4096,	      /* of a chunk that is worth keeping, and marks */
 	BYTES_MAX = 64 * 1024 * 1024, /* of hits in all */
 };
 
@@ -48,6 +48,7 @@ int share_new(struct share **ret_share)
 static void entry_free(struct share_entry *entry)
 {
 	arena_done(&entry->bytes);
+	free(entry->marks);
 	free(entry->hits);
 	free(entry);
 }
@@ -105,8 +106,8 @@ static uint64_t chunk_pages(
 	return (align_up(end, src->page_size) - *ret_base) / src->page_size;
 }
 
-void share_pages_learn(struct share_pages *pages, struct ms_source *src,
-	const struct chunk *chunks, size_t count)
+void share_pages_learn(
+	struct share_pages *pages, struct ms_source *src, const struct chunk *chunks, size_t count)
 {
 	uint64_t room = SHARE_PAGES_MAX, base, last, size = chunk_pages(src, &chunks[0], &base);
 
@@ -179,8 +180,24 @@ const struct share_entry *share_find(struct share *share, struct share_key key)
 	return entry;
 }
 
-static struct share_entry *entry_new(
-	struct share_key key, uint64_t base, const struct ms_hit *hits, size_t count)
+/* A mark that was cut off at either end of all addresses says nothing of one elsewhere. */
+static bool marks_copy(
+	struct share_entry *entry, uint64_t base, const struct ms_range *marks, size_t count)
+{
+	entry->marks = calloc(count + 1, sizeof(*entry->marks));
+	if (!entry->marks)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!marks[i].base || marks[i].base + marks[i].size == UINT64_MAX)
+			return false;
+		entry->marks[i] = (struct ms_range){marks[i].base - base, marks[i].size};
+	}
+	entry->mark_count = count;
+	return true;
+}
+
+static struct share_entry *entry_new(struct share_key key, uint64_t base, const struct ms_hit *hits,
+	size_t count, const struct ms_range *marks, size_t mark_count)
 {
 	struct share_entry *entry = calloc(1, sizeof(*entry));
 
@@ -196,7 +213,7 @@ static struct share_entry *entry_new(
 		}
 		entry->hits[i].address -= base;
 	}
-	if (!entry->hits) {
+	if (!entry->hits || !marks_copy(entry, base, marks, mark_count)) {
 		entry_free(entry);
 		return NULL;
 	}
@@ -206,7 +223,8 @@ static struct share_entry *entry_new(
 /* Puts the entry in, unless there is no room for it. */
 static bool entry_put(struct share *share, struct share_entry *entry)
 {
-	size_t bytes = entry->bytes.total + entry->count * sizeof(*entry->hits);
+	size_t bytes = entry->bytes.total + entry->count * sizeof(*entry->hits) +
+		       entry->mark_count * sizeof(*entry->marks);
 	struct share_entry **bucket = &share->buckets[entry->key.a % BUCKETS];
 
 	if (share->entries >= ENTRIES_MAX || share->bytes + bytes > BYTES_MAX ||
@@ -220,9 +238,11 @@ static bool entry_put(struct share *share, struct share_entry *entry)
 }
 
 void share_add(struct share *share, struct share_key key, uint64_t base, const struct ms_hit *hits,
-	size_t count)
+	size_t count, const struct ms_range *marks, size_t mark_count)
 {
-	struct share_entry *entry = count <= HITS_MAX ? entry_new(key, base, hits, count) : NULL;
+	struct share_entry *entry = count <= HITS_MAX && mark_count <= HITS_MAX
+					    ? entry_new(key, base, hits, count, marks, mark_count)
+					    : NULL;
 	bool kept;
 
 	if (!entry)

@@ -27,21 +27,24 @@ struct share_key {
 	uint64_t a, b;
 };
 
-/* The hits of a chunk; addresses count from its base. */
+/* The hits and marks of a chunk; addresses count from its base. */
 struct share_entry {
 	struct share_key key;
 	struct share_entry *next;
 	size_t count;
 	struct ms_hit *hits;
+	size_t mark_count;
+	struct ms_range *marks; /* may begin in front of it */
 	struct arena bytes;
 };
 
 int share_new(struct share **ret_share);
 void share_free(struct share *share);
 
-/* Asks the source about the pages of `count` > 0 ascending chunks, or as many as there is room for. */
-void share_pages_learn(struct share_pages *pages, struct ms_source *src,
-	const struct chunk *chunks, size_t count);
+/* Asks the source about the pages of `count` > 0 ascending chunks, or as many as there is room for.
+ */
+void share_pages_learn(
+	struct share_pages *pages, struct ms_source *src, const struct chunk *chunks, size_t count);
 
 /*
  * Makes the key of a chunk; false if it has a page that no other process can have, or that is
@@ -59,10 +62,10 @@ bool share_key_is(const struct share *share, struct ms_source *src, const struct
 const struct share_entry *share_find(struct share *share, struct share_key key);
 
 /*
- * Keeps a copy of the hits of a chunk at `base`. Does nothing when there is one already, or no
- * room for it: then the chunk is searched again. Any thread.
+ * Keeps a copy of the hits and marks of a chunk at `base`. Does nothing when there is one already,
+ * or no room for it: then the chunk is searched again. Any thread.
  */
 void share_add(struct share *share, struct share_key key, uint64_t base, const struct ms_hit *hits,
-	size_t count);
+	size_t count, const struct ms_range *marks, size_t mark_count);
 
 #endif

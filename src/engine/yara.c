@@ -124,6 +124,14 @@ static size_t yara_behind(const struct ms_engine *engine)
 	return 1;
 }
 
+/* What a rule costs is counted in each process. */
+static uint64_t yara_period(const struct ms_engine *engine)
+{
+	const struct yara *yara = engine->priv;
+
+	return yara->profile ? 0 : 1;
+}
+
 static int yara_span(const struct ms_engine *engine, void *scratch, const struct ms_span *span,
 	struct ms_emit *emit)
 {
@@ -375,6 +383,7 @@ const struct ms_engine_ops yara_engine = {
 	.destroy = yara_destroy,
 	.overlap = yara_overlap,
 	.behind = yara_behind,
+	.period = yara_period,
 	.span = yara_span,
 	.source = yara_source,
 	.notes = yara_notes,

@@ -28,7 +28,6 @@
 	X(yr_rules_define_integer_variable)                                                        \
 	X(yr_rules_define_string_variable)                                                         \
 	X(yr_rules_destroy)                                                                        \
-	X(yr_rules_get_stats)                                                                      \
 	X(yr_rules_load_stream)                                                                    \
 	X(yr_scanner_create)                                                                       \
 	X(yr_scanner_destroy)                                                                      \
@@ -64,7 +63,6 @@ int yara_lib_load(void);
 #define yr_rules_define_integer_variable yara_lib.yr_rules_define_integer_variable
 #define yr_rules_define_string_variable yara_lib.yr_rules_define_string_variable
 #define yr_rules_destroy yara_lib.yr_rules_destroy
-#define yr_rules_get_stats yara_lib.yr_rules_get_stats
 #define yr_rules_load_stream yara_lib.yr_rules_load_stream
 #define yr_scanner_create yara_lib.yr_scanner_create
 #define yr_scanner_destroy yara_lib.yr_scanner_destroy

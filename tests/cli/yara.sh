@@ -164,6 +164,49 @@ test_many_processes() {
 	check cmp one four
 }
 
+# Pages that a fork left shared are searched once; each process gets the hits of its own.
+test_shared_pages() {
+	need_feature yara
+	python3 -I - >pids <<-'END' &
+		import ctypes, os, random, signal, time
+		kept = bytearray(random.Random(3).randbytes(1 << 20) * 6)
+		for i in range(0, len(kept), 30011):
+		    kept[i:i + 8] = b"NeedleXY"
+		pids, (ready, done) = [], os.pipe()
+		for i in range(4):
+		    pid = os.fork()
+		    if pid == 0:
+		        ctypes.CDLL(None).prctl(1, 9)
+		        kept[700000 * i + 5:700000 * i + 13] = b"NeedleXY"
+		        os.write(done, b".")
+		        time.sleep(600)
+		        os._exit(0)
+		    pids.append(pid)
+		ctypes.CDLL(None).prctl(1, 9)
+		for pid in pids:
+		    os.read(ready, 1)
+		print(*pids, flush=True)
+		time.sleep(600)
+	END
+	family=$!
+	trap 'kill $family 2>/dev/null' EXIT
+	for ((i = 0; i < 200; i++)); do
+		[ ! -s pids ] || break
+		sleep 0.05
+	done
+	echo 'rule r { strings: $a = "NeedleXY" $b = /Nee[a-z]+X/ condition: #a > 100 and #b > 100 }' >rules
+	run yara -p "$(tr ' ' , <pids)" -q -r rules -f csv
+	check_status 0
+	record hit pid,string,address csv >together
+	[ "$(wc -l <together)" -gt 1600 ] || fail "too few hits"
+	for pid in $(cat pids); do
+		run yara $pid -q -r rules -f csv
+		record hit pid,string,address csv
+	done >alone
+	check cmp together alone
+	kill $family
+}
+
 test_files_and_folders() {
 	need_feature yara
 	need yarac

@@ -53,6 +53,18 @@ void zstd_pool_free(struct zstd_pool *pool)
 	free(pool);
 }
 
+/* With a sum of what is in each frame, so that whoever unpacks it knows that it is whole. */
+static ZSTD_CCtx *context_new(void)
+{
+	ZSTD_CCtx *context = ZSTD_createCCtx();
+
+	if (context) {
+		ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL);
+		ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+	}
+	return context;
+}
+
 static ZSTD_CCtx *pool_take(struct zstd_pool *pool)
 {
 	ZSTD_CCtx *context = NULL;
@@ -61,7 +73,7 @@ static ZSTD_CCtx *pool_take(struct zstd_pool *pool)
 	if (pool->count)
 		context = pool->idle[--pool->count];
 	pthread_mutex_unlock(&pool->lock);
-	return context ? context : ZSTD_createCCtx();
+	return context ? context : context_new();
 }
 
 static void pool_give(struct zstd_pool *pool, ZSTD_CCtx *context)
@@ -87,7 +99,7 @@ int zstd_frame(
 		ZSTD_freeCCtx(context);
 		return err_nomem();
 	}
-	n = ZSTD_compressCCtx(context, out, room, data, size, LEVEL);
+	n = ZSTD_compress2(context, out, room, data, size);
 	pool_give(pool, context);
 	if (ZSTD_isError(n))
 		return err_set(MS_ERR_MEMORY, "cannot compress: %s", ZSTD_getErrorName(n));

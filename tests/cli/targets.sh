@@ -165,6 +165,28 @@ test_damaged_compressed_core() {
 	check_err "temporary file in $PWD/nowhere"
 }
 
+# A dump that memsift compressed is known to be whole: bytes that do not compress are, too.
+test_damaged_compressed_dump() {
+	need_feature zstd
+	need python3
+	puppet plain
+	run dump $pid --compress zstd -o core.zst
+	check_status 0
+	python3 -I - <<'END'
+data = open("core.zst", "rb").read()
+for number in range(8):
+    damaged = bytearray(data)
+    # The header's frame, the first, has none.
+    damaged[6000 + (len(data) - 6100) * number // 8] ^= 4
+    open(f"damaged.{number}", "wb").write(damaged)
+END
+	for file in damaged.*; do
+		run search ./$file -t puppet-plain
+		check_status 4
+		check_err "cannot be unpacked"
+	done
+}
+
 # A disk that is full is said to be, and is not filled to the last byte.
 test_unpacking_without_room() {
 	need_root

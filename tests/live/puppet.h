@@ -88,6 +88,25 @@ static inline bool wait_ready(struct puppet *puppet)
 	return false;
 }
 
+/* What it does between saying so and waiting may bring in another page of its own. */
+static inline void settle(pid_t pid)
+{
+	char path[64], text[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	for (int i = 0; i < 1000; i++) {
+		FILE *stat = fopen(path, "r");
+		size_t size = stat ? fread(text, 1, sizeof(text) - 1, stat) : 0;
+
+		if (stat)
+			fclose(stat);
+		text[size] = '\0';
+		if (!strstr(text, ") R"))
+			return;
+		usleep(1000);
+	}
+}
+
 /* Starts a puppet; the puppets and what they leave behind go when the test program ends. */
 static inline void start(struct puppet *puppet, const char *scenarios)
 {
@@ -106,6 +125,7 @@ static inline void start(struct puppet *puppet, const char *scenarios)
 	puppet->in = fdopen(in[1], "w");
 	puppet->out = fdopen(out[0], "r");
 	check_that(wait_ready(puppet), "the puppet does not start");
+	settle(puppet->pid);
 	check_ok(ms_host_open("local", &puppet->host));
 }
 

@@ -597,6 +597,8 @@ static void test_pages(void)
 	struct run scanned[RUNS], listed[RUNS];
 
 	start_and_open(&p, everything);
+	if (!linux_of(p.src)->pages.scan)
+		skip("this kernel has no PAGEMAP_SCAN");
 	for (size_t i = 0; i < p.src->regions.items.count; i++) {
 		const struct ms_region *region = &p.src->regions.items.data[i];
 		uint64_t size = min_u64(region->size, 64 * MIB);

@@ -239,7 +239,7 @@ test_wrong_use() {
 	check_status 2
 	run watch $$ --method sideways
 	check_status 2
-	check_err "none of auto, dirty, compare"
+	check_err "none of auto, dirty, soft-dirty, compare"
 	run watch $$ --dump-on write
 	check_status 2
 	run watch $$ --only 12

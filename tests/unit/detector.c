@@ -6,6 +6,7 @@
  */
 #include "linux_puppets.h"
 
+#include "backend/linux.h"
 #include "memsift_track.h"
 #include "track/change_stats.h"
 #include "track/mirror.h"
@@ -627,8 +628,8 @@ static void test_limit(void)
 	}
 }
 
-/* A terabyte that is hardly touched. */
-static void test_sparse(void)
+/* A terabyte that is hardly touched; also as it is on a kernel without PAGEMAP_SCAN. */
+static void check_sparse(bool old_kernel)
 {
 	struct ms_detector_options options = {.size = sizeof(options)};
 	size_t size = (size_t)1 << 40;
@@ -639,10 +640,14 @@ static void test_sparse(void)
 		skip("this system gives no terabyte of addresses");
 	FOR_METHODS(method)
 	{
+		if (old_kernel && method == MS_METHOD_DIRTY)
+			continue;
 		set_up(method, 0, false);
 		ms_detector_free(detector);
 		detector = NULL;
 		options.method = method;
+		linux_of(src)->pages.scan &= !old_kernel;
+		linux_of(src)->smaps_always |= old_kernel;
 		check_ok(ms_detector_new(src, &options, &detector));
 		check_ok(ms_detector_initialize(detector));
 		command(DO_WRITE, (uint64_t)(sparse - arena) + size / 2 + 77, 1, 's');
@@ -653,6 +658,16 @@ static void test_sparse(void)
 		check(found);
 	}
 	munmap(sparse, size);
+}
+
+static void test_sparse(void)
+{
+	check_sparse(false);
+}
+
+static void test_sparse_on_old_kernel(void)
+{
+	check_sparse(true);
 }
 
 static void test_statistics(void)
@@ -854,6 +869,7 @@ static const struct test tests[] = {
 	{"ends and execs", test_ends},
 	{"a limit", test_limit},
 	{"sparse", test_sparse},
+	{"sparse, on an old kernel", test_sparse_on_old_kernel},
 	{"statistics", test_statistics},
 	{"patterns", test_patterns},
 	{"auto", test_auto},

@@ -257,7 +257,7 @@ complete -c memsift -n '__fish_seen_subcommand_from watch' -l include-device -d 
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l include-swapped -d "swapped pages, too: reading brings them back into memory"
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l interval -r -d "time from round to round (default 1s)"
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l rounds -r -d "end after so many rounds"
-complete -c memsift -n '__fish_seen_subcommand_from watch' -l method -r -d "auto (default); dirty: the kernel tells; compare: read all each time"
+complete -c memsift -n '__fish_seen_subcommand_from watch' -l method -r -d "auto (default); dirty: the kernel tells; soft-dirty: the same, only by soft-dirty bits; compare: read all each time"
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l only -r -d "only addresses from A up to B, as --address; may be repeated"
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l stats -d "in the end, tell which pages and values changed how often and how"
 complete -c memsift -n '__fish_seen_subcommand_from watch' -l on-change -r -d "run a shell command after each round with changes"

@@ -236,12 +236,24 @@ MS_API int ms_diff_sources(ms_source *before, ms_source *after, const struct ms_
  * Tells round by round what changed in a live target since a picture was taken of it. The picture
  * is a copy of the watched pages in this process's memory. With MS_METHOD_DIRTY the kernel tells
  * which pages were written, so a round costs what was written; for that the target is stopped
- * once, for less than a millisecond as a rule. With MS_METHOD_COMPARE every round reads all of
- * it. MS_METHOD_AUTO tries the first, and falls back to the second; ms_detector_info() tells why.
+ * once, for less than a millisecond as a rule (userfaultfd, Linux 6.7). With MS_METHOD_SOFT_DIRTY
+ * it tells by bits in the target's page tables, which costs the target no stop and has nothing
+ * made in it; a round looks at what was written since the bits were last cleared, which happens
+ * when that has become a lot. There is one set of bits a process: another program that clears
+ * them, as CRIU does, makes memsift read everything anew, and can hide writes from it. With
+ * MS_METHOD_COMPARE every round reads all of it.
+ *
+ * MS_METHOD_AUTO tries them in this order. Whoever wants MS_METHOD_DIRTY gets the second where the
+ * first cannot be had, but never the third. ms_detector_info() tells which it is, and why.
  */
 typedef struct ms_detector ms_detector;
 
-enum ms_method { MS_METHOD_AUTO, MS_METHOD_DIRTY, MS_METHOD_COMPARE };
+enum ms_method {
+	MS_METHOD_AUTO,
+	MS_METHOD_DIRTY,
+	MS_METHOD_COMPARE,
+	MS_METHOD_SOFT_DIRTY,
+};
 
 struct ms_detector_options {
 	size_t size; /* sizeof(struct ms_detector_options) */
@@ -275,7 +287,7 @@ struct ms_round {
 
 /*
  * The source is borrowed for the detector's life. It tracks for one detector or mapper at a time:
- * with MS_METHOD_DIRTY a second one fails with MS_ERR_ARGUMENT, with MS_METHOD_AUTO it compares.
+ * if that must not compare, a second one fails with MS_ERR_ARGUMENT.
  */
 MS_API int ms_detector_new(ms_source *source, const struct ms_detector_options *options,
 	ms_detector **ret_detector);

@@ -307,8 +307,13 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	char path[32];
 	int r;
 
-	*ls = (struct linux_source){
-		.dir = -1, .space = -1, .mem = -1, .maps = -1, .pages.fd = -1, .uffd = -1};
+	*ls = (struct linux_source){.dir = -1,
+		.space = -1,
+		.mem = -1,
+		.maps = -1,
+		.pages.fd = -1,
+		.uffd = -1,
+		.clear_refs = -1};
 	ls->tid = (pid_t)src->process.pid;
 	atomic_init(&ls->mem_only, lh->foreign_proc);
 	src->page_size = (size_t)sysconf(_SC_PAGESIZE);
@@ -355,6 +360,7 @@ static void source_close(struct ms_source *src)
 	leave_twin(ls);
 	linux_resume(ls->pause);
 	cleanup_close(&ls->uffd);
+	cleanup_close(&ls->clear_refs);
 	close_files(ls);
 	if (ls->space != ls->dir)
 		cleanup_close(&ls->space);

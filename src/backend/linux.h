@@ -47,7 +47,9 @@ struct linux_source {
 	bool own_mounts_read;
 	struct linux_mounts own_mounts; /* of the target's namespace, where ours lacks something */
 	struct linux_pause *pause;
-	int uffd; /* tracks writes; -1 for none */
+	int uffd;	    /* tracks writes; -1 for none */
+	int clear_refs;	    /* while soft-dirty bits track writes; -1 for none */
+	uint64_t told_page; /* one whose bit was seen to be set; 0: none so far */
 	struct linux_twin *twin;
 	struct linux_space *original; /* what the twin stands in for */
 };

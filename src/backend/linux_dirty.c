@@ -14,6 +14,7 @@
  */
 #include "backend/linux.h"
 #include "backend/linux_inject.h"
+#include "backend/linux_softdirty.h"
 
 #include "base/err.h"
 #include "base/hash.h"
@@ -44,29 +45,49 @@ static int settle(int fd)
 		"this kernel does not track writes for others (Linux 6.7 does)");
 }
 
-static int begin(struct ms_source *src, struct dirty_request *request)
+static int begin_protecting(struct ms_source *src, struct dirty_request *request)
 {
 	struct linux_source *ls = linux_of(src);
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	/* What is told is told once: two would take each other's answers. */
-	if (ls->uffd >= 0)
-		return err_set(MS_ERR_ARGUMENT,
-			"pid %u: this source tracks writes for another detector or mapper already, "
-			"which must be freed first",
-			src->process.pid);
 	if (ls->pages.fd < 0 || !ls->pages.scan)
 		return err_set(MS_ERR_UNSUPPORTED,
 			"this kernel does not tell which pages were written (Linux 6.7 does)");
-	if (ls->twin)
-		return err_set(MS_ERR_ARGUMENT, "a twin does not write");
 	r = linux_inject_userfaultfd(src, &fd, &request->ret_stop_ns);
 	if (r == 0)
 		r = settle(fd);
 	if (r == 0)
 		ls->uffd = take_fd(&fd);
 	return r;
+}
+
+static int begin(struct ms_source *src, struct dirty_request *request)
+{
+	struct linux_source *ls = linux_of(src);
+	char why[ERR_TEXT_MAX / 2], more[ERR_TEXT_MAX / 2];
+	int r;
+
+	/* What is told is told once: two would take each other's answers. */
+	if (ls->uffd >= 0 || ls->clear_refs >= 0)
+		return err_set(MS_ERR_ARGUMENT,
+			"pid %u: this source tracks writes for another detector or mapper already, "
+			"which must be freed first",
+			src->process.pid);
+	if (ls->twin)
+		return err_set(MS_ERR_ARGUMENT, "a twin does not write");
+	if (request->softdirty_only)
+		return linux_softdirty_begin(src, request);
+	r = begin_protecting(src, request);
+	if (r == 0 || r == MS_ERR_GONE)
+		return r;
+	snprintf(why, sizeof(why), "%s", ms_error());
+	if (linux_softdirty_begin(src, request) == 0) {
+		err_set(r, "%s", why);
+		return 0;
+	}
+	snprintf(more, sizeof(more), "%s", ms_error());
+	return err_set(r, "%s; %s", why, more);
 }
 
 static int watch(struct ms_source *src, struct dirty_request *request)
@@ -114,24 +135,36 @@ static int hash_map(struct ms_source *src, struct dirty_request *request)
 		hash = hash_bytes(hash, piece, (size_t)got);
 	if (!linux_alive(ls))
 		return linux_gone(src);
+	request->ret_disturbed = ls->clear_refs >= 0 && linux_softdirty_disturbed(src);
 	request->ret_map = hash;
+	return 0;
+}
+
+/* What was told is told no more: there is nothing to renew. */
+static int nothing(struct ms_source *src, struct dirty_request *request)
+{
+	(void)src;
+	(void)request;
 	return 0;
 }
 
 int linux_dirty(struct ms_source *src, struct dirty_request *request)
 {
-	static int (*const steps[])(struct ms_source * src, struct dirty_request * request) = {
-		[DIRTY_BEGIN] = begin,
-		[DIRTY_WATCH] = watch,
-		[DIRTY_SCAN] = scan,
-		[DIRTY_MAP] = hash_map,
+	typedef int step(struct ms_source * src, struct dirty_request * request);
+	static step *const steps[][2] = {
+		[DIRTY_BEGIN] = {begin, begin},
+		[DIRTY_WATCH] = {watch, linux_softdirty_watch},
+		[DIRTY_SCAN] = {scan, linux_softdirty_scan},
+		[DIRTY_MAP] = {hash_map, hash_map},
+		[DIRTY_RENEW] = {nothing, linux_softdirty_renew},
 	};
 	struct linux_source *ls = linux_of(src);
 
 	if (request->what == DIRTY_END) {
 		cleanup_close(&ls->uffd);
-		ls->uffd = -1;
+		cleanup_close(&ls->clear_refs);
+		ls->uffd = ls->clear_refs = -1;
 		return 0;
 	}
-	return steps[request->what](src, request);
+	return steps[request->what][ls->clear_refs >= 0](src, request);
 }

@@ -43,7 +43,10 @@ static int call_failed(const struct guard *guard, const char *call, int64_t resu
 {
 	int errnum = result < 0 && result > -4096 ? (int)-result : EINVAL;
 
-	return err_errno(errnum == ENOSYS || errnum == EPERM ? MS_ERR_UNSUPPORTED : MS_ERR_IO,
+	/* EINVAL: the kernel is older than one of the flags. */
+	return err_errno(errnum == ENOSYS || errnum == EPERM || errnum == EINVAL
+				 ? MS_ERR_UNSUPPORTED
+				 : MS_ERR_IO,
 		errnum, "pid %u: a %s() made in it failed", guard->pid, call);
 }
 

@@ -255,13 +255,16 @@ static void say_method(const struct watching *watching)
 	ms_detector_info(watching->detector, &info);
 	if (watching->options->quiet)
 		return;
-	if (info.method == MS_METHOD_DIRTY)
+	if (info.method == MS_METHOD_SOFT_DIRTY)
+		complain("watching %.1f MiB by soft-dirty bits%s%s", (double)info.watched / 1048576,
+			info.why ? ": " : "", info.why ? info.why : "");
+	else if (info.method == MS_METHOD_DIRTY)
 		complain("watching %.1f MiB by dirty tracking; the target was stopped for %.2f ms",
 			(double)info.watched / 1048576, (double)info.stop_ns / 1e6);
 	else
 		complain("watching %.1f MiB by comparing%s%s", (double)info.watched / 1048576,
 			info.why ? ": " : "", info.why ? info.why : "");
-	if (info.method == MS_METHOD_DIRTY && info.compared)
+	if (info.method != MS_METHOD_COMPARE && info.compared)
 		complain("%.0f KiB of that are compared: shared, or impossible to track",
 			(double)info.compared / 1024);
 	if (info.limited)
@@ -314,9 +317,16 @@ static void tell_stats(const struct watching *watching)
 
 static enum ms_method method_of(const struct options *options)
 {
-	if (!options->method || strcmp(options->method, "auto") == 0)
-		return MS_METHOD_AUTO;
-	return strcmp(options->method, "dirty") == 0 ? MS_METHOD_DIRTY : MS_METHOD_COMPARE;
+	static const struct {
+		const char *name;
+		enum ms_method method;
+	} methods[] = {{"dirty", MS_METHOD_DIRTY}, {"soft-dirty", MS_METHOD_SOFT_DIRTY},
+		{"compare", MS_METHOD_COMPARE}};
+
+	for (size_t i = 0; options->method && i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (strcmp(options->method, methods[i].name) == 0)
+			return methods[i].method;
+	return MS_METHOD_AUTO;
 }
 
 static bool wants_screen(const struct options *options)

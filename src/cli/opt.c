@@ -232,7 +232,9 @@ const struct option_row option_rows[] = {
 	{"interval", 0, "TIME", "time from round to round (default 1s)", GROUP_WATCH, set_time,
 		FIELD(interval_ns)},
 	{"rounds", 0, "N", "end after so many rounds", GROUP_WATCH, set_number, FIELD(rounds)},
-	{"method", 0, "HOW", "auto (default); dirty: the kernel tells; compare: read all each time",
+	{"method", 0, "HOW",
+		"auto (default); dirty: the kernel tells; soft-dirty: the same, only by soft-dirty bits; "
+		"compare: read all each time",
 		GROUP_WATCH, set_text, FIELD(method)},
 	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated",
 		GROUP_WATCH, set_only, 0},
@@ -355,7 +357,7 @@ static bool is_one_of(const char *word, const char *const *list)
 static int check_words(const struct options *options)
 {
 	static const char *const formats[] = {"text", "json", "ndjson", "csv", NULL};
-	static const char *const methods[] = {"auto", "dirty", "compare", NULL};
+	static const char *const methods[] = {"auto", "dirty", "soft-dirty", "compare", NULL};
 	static const char *const pauses[] = {"none", "freeze", "fork", NULL};
 	static const char *const colours[] = {"auto", "always", "never", NULL};
 
@@ -370,7 +372,8 @@ static int check_words(const struct options *options)
 	else if (!is_one_of(options->pause, pauses))
 		complain("--pause %s: this is none of none, freeze, fork", options->pause);
 	else if (!is_one_of(options->method, methods))
-		complain("--method %s: this is none of auto, dirty, compare", options->method);
+		complain("--method %s: this is none of auto, dirty, soft-dirty, compare",
+			options->method);
 	else if (options->dump_on && strcmp(options->dump_on, "exec") != 0)
 		complain("--dump-on %s: only exec is known", options->dump_on);
 	else if (options->threads > 256)

@@ -236,6 +236,9 @@ static void cool(struct screen *screen)
 void screen_draw(struct screen *screen, ms_detector *detector, const struct ms_round *round)
 {
 	uint64_t changes = round->changes + round->map_changes;
+	static const char *const methods[] = {[MS_METHOD_DIRTY] = "dirty tracking",
+		[MS_METHOD_COMPARE] = "comparing",
+		[MS_METHOD_SOFT_DIRTY] = "soft-dirty bits"};
 	struct ms_detector_info info;
 	int row, part = (LINES - 6) / 4;
 
@@ -243,8 +246,7 @@ void screen_draw(struct screen *screen, ms_detector *detector, const struct ms_r
 	screen->rate += ((double)changes / screen->interval - screen->rate) * 0.3;
 	erase();
 	mvprintw(0, 0, "%s  round %llu  by %s  q: end", screen->title,
-		(unsigned long long)round->number,
-		info.method == MS_METHOD_DIRTY ? "dirty tracking" : "comparing");
+		(unsigned long long)round->number, methods[info.method]);
 	mvprintw(1, 0, "%llu changes in %llu pages, %.1f a second; %.1f MiB watched, %.1f MiB kept",
 		(unsigned long long)changes, (unsigned long long)round->pages_changed, screen->rate,
 		(double)info.watched / 1048576, (double)info.bytes_kept / 1048576);

@@ -81,7 +81,8 @@ struct source_map {
 enum dirty_what {
 	/*
 	 * See whether writes can be told at all. Whoever began is the only one to ask until its
-	 * DIRTY_END; to others it fails with MS_ERR_ARGUMENT.
+	 * DIRTY_END; to others it fails with MS_ERR_ARGUMENT. A page is told once, unless
+	 * ret_piles_up says that what was told is told again in every scan, until DIRTY_RENEW.
 	 */
 	DIRTY_BEGIN,
 	DIRTY_WATCH, /* watch [base, end); may be asked for what is watched already */
@@ -92,13 +93,19 @@ enum dirty_what {
 	 * was mapped in its place.
 	 */
 	DIRTY_SCAN,
-	DIRTY_MAP, /* ret_map is another number once the memory map has changed */
+	/*
+	 * ret_map is another number once the memory map has changed. ret_disturbed: somebody else
+	 * has meddled, and writes may go untold until DIRTY_RENEW.
+	 */
+	DIRTY_MAP,
+	DIRTY_RENEW, /* nothing counts as written any more; the caller then reads everything */
 	DIRTY_END,
 };
 
 /* Bases and ends are multiples of the page size. */
 struct dirty_request {
 	enum dirty_what what;
+	bool softdirty_only; /* of DIRTY_BEGIN: nothing else may be used */
 	uint64_t base, end;
 	struct run *runs;
 	size_t room;
@@ -106,6 +113,8 @@ struct dirty_request {
 	uint64_t ret_reached;
 	uint64_t ret_map;
 	uint64_t ret_stop_ns; /* of DIRTY_BEGIN: how long the target was stopped */
+	bool ret_piles_up;    /* of DIRTY_BEGIN */
+	bool ret_disturbed;   /* of DIRTY_MAP */
 };
 
 struct ms_source_ops {

@@ -3,7 +3,9 @@
  * The rounds of a detector. Two things only this file knows:
  *
  * A page is protected before it is read. What is written between the two is read, and counts as
- * written once more in the next round, where it proves to be known; nothing is lost.
+ * written once more in the next round, where it proves to be known; nothing is lost. Where what
+ * was told piles up, it is told anew in every round. Once more was looked at because of that than
+ * the picture has, it pays to have it forgotten, which asks for one round that reads everything.
  *
  * A page that is given back (MADV_DONTNEED) reads as zeros, but nobody wrote it. So every
  * GIVEN_BACK_ROUNDS rounds the pages of the picture are looked up: whether they are still there.
@@ -11,6 +13,7 @@
 #include "track/detector.h"
 
 #include "base/os.h"
+#include "track/tracker.h"
 
 enum { GIVEN_BACK_ROUNDS = 16 };
 
@@ -36,7 +39,8 @@ static int filter_copy(struct ms_filter *to, const struct ms_filter *from)
 /* Begins tracking if it is wanted and to be had; says why not. */
 static int choose_method(struct ms_detector *det)
 {
-	struct dirty_request request = {.what = DIRTY_BEGIN};
+	struct dirty_request request = {
+		.what = DIRTY_BEGIN, .softdirty_only = det->wanted == MS_METHOD_SOFT_DIRTY};
 	ms_source *src = det->source;
 	int r = MS_ERR_UNSUPPORTED;
 
@@ -48,12 +52,14 @@ static int choose_method(struct ms_detector *det)
 	else
 		r = src->ops->dirty(src, &request);
 	if (r == 0) {
-		det->method = MS_METHOD_DIRTY;
+		det->piles_up = request.ret_piles_up;
+		det->method = det->piles_up ? MS_METHOD_SOFT_DIRTY : MS_METHOD_DIRTY;
 		det->stop_ns = request.ret_stop_ns;
-		return 0;
-	}
-	if (det->wanted == MS_METHOD_DIRTY || r == MS_ERR_GONE)
+		if (!det->piles_up || det->wanted == MS_METHOD_SOFT_DIRTY)
+			return 0;
+	} else if (det->wanted != MS_METHOD_AUTO || r == MS_ERR_GONE) {
 		return r;
+	}
 	snprintf(det->why, sizeof(det->why), "%s", ms_error());
 	return 0;
 }
@@ -94,7 +100,7 @@ void ms_detector_free(ms_detector *det)
 
 	if (!det)
 		return;
-	if (det->method == MS_METHOD_DIRTY)
+	if (det->method != MS_METHOD_COMPARE)
 		det->source->ops->dirty(det->source, &request);
 	free(det->filter.path);
 	free(det->filter.ranges.data);
@@ -124,7 +130,7 @@ static int scan_round(struct ms_detector *det, struct area *area)
 	if (!area->lost)
 		return r;
 	detector_watch(det, area);
-	r = area->dirty ? detector_scan(det, area, false) : 0;
+	r = area->dirty && !det->piles_up ? detector_scan(det, area, false) : 0;
 	return r == MS_ERR_NOT_FOUND ? 0 : r;
 }
 
@@ -160,16 +166,40 @@ static int look_at_suspects(struct ms_detector *det, const struct area *area,
 	return r;
 }
 
-static int run_areas(struct ms_detector *det)
+/* Has all that was told forgotten; every area is compared once then. */
+static int renew(struct ms_detector *det)
+{
+	struct dirty_request request = {.what = DIRTY_RENEW};
+	int r = det->source->ops->dirty(det->source, &request);
+
+	det->piled = 0;
+	return r;
+}
+
+/* Finds out what was written in the watched areas, into the suspects. */
+static int scan_areas(struct ms_detector *det, bool renewed)
+{
+	size_t before = det->suspects.count;
+	int r = 0;
+
+	for (size_t i = 0; i < det->areas.count && r == 0; i++) {
+		struct area *area = &det->areas.data[i];
+
+		area->lost = renewed;
+		if (area->dirty && !area->fresh && !renewed)
+			r = scan_round(det, area);
+	}
+	det->piled += (det->suspects.count - before) * det->mirror.page;
+	return r;
+}
+
+static int run_areas(struct ms_detector *det, bool renewed)
 {
 	bool given_back = det->number % GIVEN_BACK_ROUNDS == 0;
 	AUTO_FREE uint64_t *suspects = NULL;
 	size_t count, next = 0;
-	int r = 0;
+	int r = scan_areas(det, renewed);
 
-	for (size_t i = 0; i < det->areas.count && r == 0; i++)
-		if (det->areas.data[i].dirty && !det->areas.data[i].fresh)
-			r = scan_round(det, &det->areas.data[i]);
 	/* Those that differ still come into a list of their own. */
 	suspects = det->suspects.data;
 	count = det->suspects.count;
@@ -191,13 +221,16 @@ static int run_areas(struct ms_detector *det)
 
 static int run_round(struct ms_detector *det)
 {
-	bool changed = false;
-	int r = detector_look_at_map(det, &changed);
+	bool changed = false, renewed = false;
+	int r = detector_look_at_map(det, &changed, &renewed);
 
+	renewed |= det->piles_up && pile_is_high(det->piled, det->mirror.bytes);
 	if (r == 0 && changed)
 		r = detector_remap(det, false);
+	if (r == 0 && renewed)
+		r = renew(det);
 	if (r == 0)
-		r = run_areas(det);
+		r = run_areas(det, renewed);
 	if (r < 0)
 		return r;
 	if (changed && det->update)
@@ -213,7 +246,7 @@ static int run_round(struct ms_detector *det)
 int ms_detector_initialize(ms_detector *det)
 {
 	uint64_t began_ns;
-	bool changed;
+	bool changed, disturbed;
 	int r;
 
 	mirror_drop(&det->mirror, 0, UINT64_MAX);
@@ -224,7 +257,9 @@ int ms_detector_initialize(ms_detector *det)
 	det->limited = false;
 	det->number = 0;
 	det->round = (struct ms_round){0};
-	r = detector_look_at_map(det, &changed);
+	r = detector_look_at_map(det, &changed, &disturbed);
+	if (r == 0 && det->piles_up)
+		r = renew(det);
 	began_ns = os_clock_ns();
 	if (r == 0)
 		r = detector_remap(det, true);

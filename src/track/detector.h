@@ -37,6 +37,8 @@ struct ms_detector {
 	uint64_t stop_ns, arm_ns, map, compared, watched;
 	size_t shown_max;
 	bool limited, begun;
+	bool piles_up;	/* what was told is told again until it is renewed */
+	uint64_t piled; /* bytes that were told since */
 
 	struct mirror mirror;
 	struct region_list picture; /* regions of the picture */
@@ -78,8 +80,11 @@ void detector_watch(struct ms_detector *det, struct area *area);
  */
 int detector_scan(struct ms_detector *det, const struct area *area, bool suspect);
 
-/* Lists regions anew if the map has changed; *ret_changed tells. */
-int detector_look_at_map(struct ms_detector *det, bool *ret_changed);
+/*
+ * Lists regions anew if the map has changed; *ret_changed tells. *ret_disturbed: somebody else had
+ * forgotten what was written.
+ */
+int detector_look_at_map(struct ms_detector *det, bool *ret_changed, bool *ret_disturbed);
 
 /* Compares the memory map with that of the picture, tells it, and makes the areas anew. */
 int detector_remap(struct ms_detector *det, bool silent);

@@ -52,10 +52,10 @@ void detector_watch(struct ms_detector *det, struct area *area)
 		.end = align_up(area->end, page),
 	};
 
-	area->dirty = det->method == MS_METHOD_DIRTY && region &&
+	area->dirty = det->method != MS_METHOD_COMPARE && region &&
 		      !(region->perm & MS_PERM_SHARED) &&
 		      det->source->ops->dirty(det->source, &request) == 0;
-	if (area->dirty && area->fresh)
+	if (area->dirty && area->fresh && !det->piles_up)
 		area->dirty = detector_scan(det, area, false) == 0;
 }
 
@@ -175,7 +175,7 @@ int detector_keep_regions(struct ms_detector *det)
 	return 0;
 }
 
-int detector_look_at_map(struct ms_detector *det, bool *ret_changed)
+int detector_look_at_map(struct ms_detector *det, bool *ret_changed, bool *ret_disturbed)
 {
 	struct dirty_request request = {.what = DIRTY_MAP};
 	ms_source *src = det->source;
@@ -184,6 +184,7 @@ int detector_look_at_map(struct ms_detector *det, bool *ret_changed)
 
 	if (r < 0)
 		return r;
+	*ret_disturbed = request.ret_disturbed;
 	*ret_changed = !cheap || request.ret_map != det->map || !src->regions_known;
 	if (!*ret_changed)
 		return 0;

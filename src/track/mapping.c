@@ -127,6 +127,8 @@ int mapping_new(ms_source *source, uint64_t base, size_t size, struct tracker *t
 		.why = why};
 	mapping->first = align_down(base, page);
 	mapping->room = align_up(end, page) - mapping->first;
+	if (tracker)
+		tracker->room += mapping->room;
 	reader_init(&mapping->reader, source);
 	r = mapping_fill(mapping);
 	if (r < 0) {
@@ -146,6 +148,8 @@ void ms_mapping_free(ms_mapping *mapping)
 {
 	if (!mapping)
 		return;
+	if (mapping->tracker)
+		mapping->tracker->room -= mapping->room;
 	os_pages_free(mapping->pages, (size_t)mapping->room);
 	cleanup_close(&mapping->fd);
 	reader_done(&mapping->reader);

@@ -26,8 +26,9 @@ struct ms_mapping {
 	struct tracker *tracker; /* the mapper's; NULL: not asked for, or not to be had: */
 	const char *why;	 /* not tracked, though that was asked for */
 	bool tracked;
-	bool stale;	  /* what was told so far is not enough: read it all */
-	uint64_t version; /* of the tracker, as of which it is watched */
+	bool stale;	   /* what was told so far is not enough: read it all */
+	uint64_t version;  /* of the tracker, as of which it is watched */
+	uint64_t renewals; /* of the tracker, as of which it was read */
 
 	/* Of a shared view. */
 	bool shared;

@@ -53,6 +53,8 @@ static int take_written(struct ms_mapping *mapping, struct run_list *written)
 			watch(mapping);
 		if (r < 0 || !mapping->tracked)
 			return r;
+		mapping->stale |= mapping->renewals != tracker->renewals;
+		mapping->renewals = tracker->renewals;
 		r = tracker_written(
 			tracker, mapping->first, mapping->first + mapping->room, written);
 		if (r != MS_ERR_NOT_FOUND)

@@ -18,6 +18,7 @@ int tracker_begin(struct tracker *tracker, struct ms_source *src)
 	else
 		r = src->ops->dirty(src, &request);
 	tracker->on = r == 0;
+	tracker->piles_up = r == 0 && request.ret_piles_up;
 	if (r < 0)
 		snprintf(tracker->why, sizeof(tracker->why), "%s", ms_error());
 	return r == MS_ERR_GONE ? r : 0;
@@ -32,6 +33,16 @@ void tracker_end(struct tracker *tracker)
 	tracker->on = false;
 }
 
+static int renew(struct tracker *tracker)
+{
+	struct dirty_request request = {.what = DIRTY_RENEW};
+	int r = tracker->src->ops->dirty(tracker->src, &request);
+
+	tracker->piled = 0;
+	tracker->renewals++;
+	return r;
+}
+
 int tracker_look(struct tracker *tracker)
 {
 	struct dirty_request request = {.what = DIRTY_MAP};
@@ -41,6 +52,9 @@ int tracker_look(struct tracker *tracker)
 	if (tracker->held)
 		return 0;
 	r = src->ops->dirty(src, &request);
+	if (r == 0 && (request.ret_disturbed ||
+			      (tracker->piles_up && pile_is_high(tracker->piled, tracker->room))))
+		r = renew(tracker);
 	if (r < 0 || (tracker->version && request.ret_map == tracker->map && src->regions_known))
 		return r;
 	r = source_refresh(src);
@@ -97,9 +111,11 @@ int tracker_written(struct tracker *tracker, uint64_t base, uint64_t end, struct
 
 		if (r < 0)
 			return r;
-		for (size_t i = 0; i < request.ret_count; i++)
+		for (size_t i = 0; i < request.ret_count; i++) {
 			if (!vec_push(&written->items, runs[i]))
 				return err_nomem();
+			tracker->piled += runs[i].size;
+		}
 		if (request.ret_reached <= request.base)
 			return err_set(MS_ERR_IO, "nothing is told of address 0x%llx",
 				(unsigned long long)request.base);

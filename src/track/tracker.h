@@ -9,6 +9,7 @@
 
 #include "core/host.h"
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 struct run_list {
@@ -22,13 +23,26 @@ struct tracker {
 	uint64_t map;	  /* a number for the memory map that src->regions is of, or an older one */
 	uint64_t version; /* goes up whenever they were listed anew; from 1 */
 	bool held;	  /* they were looked at a moment ago */
+	bool piles_up;	  /* what was told is told again, until it is renewed */
+	uint64_t piled;	  /* bytes that were told since */
+	uint64_t room;	  /* bytes of the mirrors that ask */
+	uint64_t renewals; /* a mirror that has not seen the last of them is to be read whole */
 };
+
+/*
+ * Whether what was told and piled up has cost more looks than to read all of it once would; but a
+ * little is not worth protecting the target's pages again.
+ */
+static inline bool pile_is_high(uint64_t piled, uint64_t whole)
+{
+	return piled > max_u64(whole, 4 * 1024 * 1024);
+}
 
 /* Fails only when the target is gone; otherwise tracker->on tells. */
 int tracker_begin(struct tracker *tracker, struct ms_source *src);
 void tracker_end(struct tracker *tracker);
 
-/* Lists the source's regions anew if the memory map has changed. */
+/* Lists the source's regions anew if the memory map has changed; renews what has piled up. */
 int tracker_look(struct tracker *tracker);
 
 /*

@@ -53,9 +53,10 @@ need_feature() {
 
 # ---- Running memsift ----
 
-# Runs it with a limit that only a hang reaches; out, err and $status have what came of it.
+# Runs it with a limit that only a hang reaches, SLOWNESS times as long on a slow machine; out, err
+# and $status have what came of it.
 run() {
-	timeout -k 5 "${LIMIT:-120}" "$MEMSIFT" "$@" >out 2>err
+	timeout -k 5 $((${LIMIT:-120} * ${SLOWNESS:-1})) "$MEMSIFT" "$@" >out 2>err
 	status=$?
 	[ $status != 124 ] || depth=1 fail "memsift $* did not end"
 }

@@ -231,7 +231,31 @@ test_narrow_program() {
 	run watch $pid --rounds 2 --interval 20ms
 	kill -9 $pid
 	check_status 0
-	check_err "by comparing: "
+	check grep -Eq 'by (comparing|soft-dirty bits): ' err
+}
+
+# By soft-dirty bits alone, where the kernel has them: nothing is made in the target.
+test_soft_dirty() {
+	need python3
+	PUPPET_PATH=$SCAN_TARGET puppet
+	run watch $pid --method soft-dirty --rounds 1 --interval 10ms
+	if [ $status != 0 ]; then
+		check_err "soft-dirty bits"
+		skip "this kernel has no soft-dirty bits"
+	fi
+	puppets=0
+	rm -f input.1 output.1
+	watched --method soft-dirty -f ndjson
+	check_err "by soft-dirty bits"
+	# A second one would clear them, too, and is refused.
+	"$MEMSIFT" watch $pid --method soft-dirty --rounds 1 --interval 10ms >second 2>&1
+	check_is $? 2
+	check grep -q "uses its soft-dirty bits already" second
+	echo "health 1000" >input.1
+	wait_for "the change is told" grep -q '"change":"write"' out
+	kill -INT $watcher
+	finish
+	check_status 130
 }
 
 test_wrong_use() {
@@ -239,7 +263,7 @@ test_wrong_use() {
 	check_status 2
 	run watch $$ --method sideways
 	check_status 2
-	check_err "none of auto, dirty, compare"
+	check_err "none of auto, dirty, soft-dirty, compare"
 	run watch $$ --dump-on write
 	check_status 2
 	run watch $$ --only 12

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/host.h"
 #include "memsift_track.h"
+#include "track/mapping.h"
 
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -643,6 +644,12 @@ static void count_reads(ms_source *source)
 	source->ops = &ops;
 }
 
+/* By soft-dirty bits a page that was written is told more than once. */
+static bool piles_up(const ms_mapping *mapping)
+{
+	return mapping->tracker && mapping->tracker->piles_up;
+}
+
 /* Refreshes, and checks how many pages were read to do it. */
 static void check_refresh(ms_mapping *mapping, uint64_t pages)
 {
@@ -650,8 +657,11 @@ static void check_refresh(ms_mapping *mapping, uint64_t pages)
 
 	bytes_read = 0;
 	check_ok(ms_mapping_refresh(mapping, &read));
-	check_u64(read, pages * PAGE);
-	check_u64(bytes_read, pages * PAGE);
+	check_u64(bytes_read, read);
+	if (piles_up(mapping))
+		check(read >= pages * PAGE);
+	else
+		check_u64(read, pages * PAGE);
 }
 
 static void as_many_pages_as_were_written(void)
@@ -937,11 +947,17 @@ static void cannot_be_tracked(void)
 	wish(&child, WISH_FILTER, 0, 0, 0);
 	mapper = new_tracking(&child);
 	mapping = add(mapper, address(&child), PAGES * PAGE);
-	check(ms_mapping_kind(mapping) == MS_MAPPING_MIRROR);
-	check_that(strstr(ms_mapping_why(mapping), "seccomp"), "%s", ms_mapping_why(mapping));
+	/* Soft-dirty bits take no call in the target. */
+	if (piles_up(mapping)) {
+		check(ms_mapping_kind(mapping) == MS_MAPPING_TRACKED);
+	} else {
+		check(ms_mapping_kind(mapping) == MS_MAPPING_MIRROR);
+		check_that(
+			strstr(ms_mapping_why(mapping), "seccomp"), "%s", ms_mapping_why(mapping));
+	}
 	wish(&child, WISH_WRITE, 5 * PAGE, PAGE, 0x26);
 	check_ok(ms_mapper_refresh(mapper, &read));
-	check(read >= 16 * PAGE);
+	check(read >= (piles_up(mapping) ? PAGE : 16 * PAGE));
 	check_bytes(mapping, 5 * PAGE, PAGE, 0x26);
 	ms_mapper_free(mapper);
 	child_stop(&child);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The detector on a live process that does as it is told: by dirty tracking and by comparing it
- * must tell the very same changes, and all of them.
+ * The detector on a live process that does as it is told: by dirty tracking, by soft-dirty bits and
+ * by comparing it must tell the very same changes, and all of them. Each test is run with the
+ * methods that this kernel has; "has ..." says which.
  */
 #include "linux_puppets.h"
 
+#include "backend/linux.h"
 #include "memsift_track.h"
 #include "track/change_stats.h"
 #include "track/mirror.h"
 
-enum { PAGE = 4096, ARENA_PAGES = 512, CHANGES_MAX = 4096 };
+enum { PAGE = 4096, ARENA_PAGES = 512, LAP_PAGES = 412, CHANGES_MAX = 4096 };
 
 /* ---- The puppet ------------------------------------------------------------------------- */
 
@@ -17,6 +19,8 @@ enum command {
 	DO_NOTHING,
 	DO_WRITE,
 	DO_GIVE_BACK,
+	DO_GIVE_BACK_AND_READ,
+	DO_LAPS,
 	DO_MAP,
 	DO_UNMAP,
 	DO_PROTECT,
@@ -28,12 +32,25 @@ enum command {
 
 struct order {
 	atomic_int command; /* DO_NOTHING once it is done */
+	atomic_int stop;    /* ends DO_LAPS */
 	uint64_t offset, size;
 	unsigned char value;
 };
 
 static struct order *order;
 static unsigned char *arena; /* private, at the same address in the puppet */
+
+/* Writes page after page, a little into each, slowly enough for many rounds in one lap. */
+static void run_laps(void)
+{
+	for (uint64_t n = 1; !atomic_load(&order->stop); n++) {
+		uint64_t *page = (uint64_t *)(arena + n * 7 % LAP_PAGES * PAGE);
+
+		page[n % 64] = n;
+		for (volatile int i = 0; i < 20000; i++)
+			;
+	}
+}
 
 static void obey(void)
 {
@@ -45,6 +62,13 @@ static void obey(void)
 		break;
 	case DO_GIVE_BACK:
 		madvise(at, order->size, MADV_DONTNEED);
+		break;
+	case DO_GIVE_BACK_AND_READ:
+		madvise(at, order->size, MADV_DONTNEED);
+		order->value = *(volatile unsigned char *)at;
+		break;
+	case DO_LAPS:
+		run_laps();
 		break;
 	case DO_MAP:
 		if (mmap(at, order->size, PROT_READ | PROT_WRITE,
@@ -155,7 +179,7 @@ static pid_t set_up(enum ms_method method, size_t bytes_max, bool statistics)
 	pid_t pid;
 	int r;
 
-	alarm(60);
+	alarm(600);
 	ms_detector_free(detector);
 	detector = NULL;
 	ms_source_free(src);
@@ -196,11 +220,30 @@ static uint64_t at(uint64_t offset)
 	return (uintptr_t)arena + offset;
 }
 
-static const enum ms_method methods[] = {MS_METHOD_DIRTY, MS_METHOD_COMPARE};
+static const enum ms_method methods[] = {MS_METHOD_DIRTY, MS_METHOD_SOFT_DIRTY, MS_METHOD_COMPARE};
+
+/* Whether the kernel has a method; ms_error() says why not. */
+static bool can(enum ms_method method)
+{
+	struct ms_detector_options options = {.size = sizeof(options), .method = method};
+	struct ms_detector_info info = {0};
+	ms_detector *det = NULL;
+	ms_source *source;
+
+	begin();
+	if (!host)
+		check_ok(ms_host_open("local", &host));
+	check_ok(ms_source_open(host, (uint32_t)start(wait_for_ever), &source));
+	if (ms_detector_new(source, &options, &det) == 0)
+		ms_detector_info(det, &info);
+	ms_detector_free(det);
+	ms_source_free(source);
+	return det && info.method == method;
+}
 
 #define FOR_METHODS(method)                                                                        \
-	for (size_t m_ = 0; m_ < 2; m_++)                                                          \
-		for (enum ms_method method = methods[m_], once_ = 1; once_; once_ = 0)
+	for (size_t m_ = 0; m_ < 3; m_++)                                                          \
+		for (enum ms_method method = methods[m_], once_ = can(method); once_; once_ = 0)
 
 static void check_told(size_t i, const char *change, uint64_t offset, uint64_t size)
 {
@@ -211,6 +254,18 @@ static void check_told(size_t i, const char *change, uint64_t offset, uint64_t s
 }
 
 /* ---- Tests ------------------------------------------------------------------------------ */
+
+static void test_has_dirty(void)
+{
+	if (!can(MS_METHOD_DIRTY))
+		skip("%s", ms_error());
+}
+
+static void test_has_softdirty(void)
+{
+	if (!can(MS_METHOD_SOFT_DIRTY))
+		skip("%s", ms_error());
+}
 
 static void test_writes(void)
 {
@@ -325,10 +380,149 @@ static void test_given_back(void)
 	}
 }
 
+/* What was given back and then read is there, but nobody wrote it. */
+static void test_given_back_and_read(void)
+{
+	FOR_METHODS(method)
+	{
+		set_up(method, 0, false);
+		command(DO_WRITE, 10 * PAGE, 2 * PAGE, 'a');
+		check_ok(ms_detector_initialize(detector));
+		detect(true);
+		command(DO_GIVE_BACK_AND_READ, 10 * PAGE, PAGE, 0);
+		check_u64(order->value, 0);
+		detect(true);
+		check_u64(told_count, 1);
+		check_told(0, "write", 10 * PAGE, PAGE);
+	}
+}
+
+static unsigned char model[ARENA_PAGES * PAGE];
+
+/* Applies what is told to the model, which must be as it was before. */
+static int follow(void *ctx, const struct ms_record *record)
+{
+	const struct ms_value *values = record->values;
+	uint64_t offset = values[4].v.u - at(0);
+	int *bad = ctx;
+
+	if (offset + values[6].size > sizeof(model) || values[6].size != values[5].v.u)
+		return 1;
+	*bad += memcmp(model + offset, values[6].v.data, values[6].size) != 0;
+	memcpy(model + offset, values[7].v.data, values[7].size);
+	return 0;
+}
+
+static const struct ms_source_ops *real_ops;
+
+/* Somebody else meddles all the time, so it is renewed all the time. */
+static int dirty_disturbed(struct ms_source *source, struct dirty_request *request)
+{
+	static unsigned calls;
+	int r = real_ops->dirty(source, request);
+
+	if (request->what == DIRTY_MAP)
+		request->ret_disturbed = calls++ % 3 == 0;
+	return r;
+}
+
+/*
+ * A target that never stops to write, now and then renewed: whatever was written last to a page,
+ * at any moment of a round, is in the model in the end.
+ */
+static void test_loses_nothing(void)
+{
+	enum { ROUNDS = 150, LAPS = 4 };
+
+	FOR_METHODS(method)
+	for (int lap = 0; lap < LAPS; lap++) {
+		struct ms_source_ops ops;
+		int bad = 0;
+		struct ms_sink sink = {follow, &bad};
+
+		set_up(method, 0, false);
+		memset(model, 0, sizeof(model));
+		real_ops = src->ops;
+		ops = *real_ops;
+		if (method == MS_METHOD_SOFT_DIRTY)
+			ops.dirty = dirty_disturbed;
+		src->ops = &ops;
+		check_ok(ms_detector_initialize(detector));
+		atomic_store(&order->stop, 0);
+		atomic_store(&order->command, DO_LAPS);
+		for (int i = 0; i < ROUNDS; i++)
+			check_ok(ms_detector_detect(detector, true, &sink, &round_info));
+		atomic_store(&order->stop, 1);
+		wait_until(atomic_load(&order->command) == DO_NOTHING);
+		src->ops = real_ops;
+		check_ok(ms_detector_detect(detector, true, &sink, &round_info));
+		check_u64(bad, 0);
+		for (size_t i = 0; i < LAP_PAGES; i++) {
+			unsigned char now[PAGE] = {0};
+
+			ms_source_read(src, at(i * PAGE), now, PAGE, &(size_t){0}, NULL);
+			check_that(memcmp(model + i * PAGE, now, PAGE) == 0, "page %zu, method %d",
+				i, method);
+		}
+	}
+}
+
+/* Another program clears the bits: what was written before is found all the same. */
+static void test_meddler(void)
+{
+	char path[64];
+	FILE *clear;
+
+	if (!can(MS_METHOD_SOFT_DIRTY))
+		skip("%s", ms_error());
+	pid_t pid = set_up(MS_METHOD_SOFT_DIRTY, 0, false);
+	check_ok(ms_detector_initialize(detector));
+	command(DO_WRITE, 5, 1, 'a');
+	detect(true);
+	check_u64(told_count, 1);
+	for (int i = 0; i < 3; i++) {
+		command(DO_WRITE, 20 * PAGE + 5, 1, (unsigned char)('b' + i));
+		snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+		clear = fopen(path, "w");
+		check(clear && fputs("4", clear) > 0 && fclose(clear) == 0);
+		detect(true);
+		check_u64(told_count, 1);
+		check_told(0, "write", 20 * PAGE + 5, 1);
+		/* The next one is noticed by a page that is told from now on. */
+		command(DO_WRITE, 7, 1, (unsigned char)('b' + i));
+		detect(true);
+		check_u64(told_count, 1);
+	}
+}
+
+/* What piled up is renewed once it is a lot: then a page that was written once is told no more. */
+static void test_pile(void)
+{
+	if (!can(MS_METHOD_SOFT_DIRTY))
+		skip("%s", ms_error());
+	set_up(MS_METHOD_SOFT_DIRTY, 0, false);
+	command(DO_WRITE, 0, 400 * PAGE, 'a');
+	check_ok(ms_detector_initialize(detector));
+	detect(true);
+	check_u64(round_info.pages_written, 0);
+	command(DO_WRITE, 0, 400 * PAGE, 'b');
+	detect(true);
+	check_u64(round_info.pages_changed, 400);
+	detect(true);
+	check_u64(round_info.pages_changed, 0);
+	check(round_info.pages_written >= 400);
+	for (int i = 0; i < 10 && round_info.pages_written; i++)
+		detect(true);
+	check_u64(round_info.pages_written, 0);
+	command(DO_WRITE, 3 * PAGE, 1, 'c');
+	detect(true);
+	check_u64(told_count, 1);
+	check_told(0, "write", 3 * PAGE, 1);
+}
+
 /* Whatever is written, by applying what is told the copy becomes what memory is. */
 static void test_any_writes(void)
 {
-	static unsigned char model[ARENA_PAGES * PAGE];
 	uint64_t seed = 5;
 
 	FOR_METHODS(method)
@@ -434,8 +628,8 @@ static void test_limit(void)
 	}
 }
 
-/* A terabyte that is hardly touched. */
-static void test_sparse(void)
+/* A terabyte that is hardly touched; also as it is on a kernel without PAGEMAP_SCAN. */
+static void check_sparse(bool old_kernel)
 {
 	struct ms_detector_options options = {.size = sizeof(options)};
 	size_t size = (size_t)1 << 40;
@@ -446,10 +640,14 @@ static void test_sparse(void)
 		skip("this system gives no terabyte of addresses");
 	FOR_METHODS(method)
 	{
+		if (old_kernel && method == MS_METHOD_DIRTY)
+			continue;
 		set_up(method, 0, false);
 		ms_detector_free(detector);
 		detector = NULL;
 		options.method = method;
+		linux_of(src)->pages.scan &= !old_kernel;
+		linux_of(src)->smaps_always |= old_kernel;
 		check_ok(ms_detector_new(src, &options, &detector));
 		check_ok(ms_detector_initialize(detector));
 		command(DO_WRITE, (uint64_t)(sparse - arena) + size / 2 + 77, 1, 's');
@@ -460,6 +658,16 @@ static void test_sparse(void)
 		check(found);
 	}
 	munmap(sparse, size);
+}
+
+static void test_sparse(void)
+{
+	check_sparse(false);
+}
+
+static void test_sparse_on_old_kernel(void)
+{
+	check_sparse(true);
 }
 
 static void test_statistics(void)
@@ -565,11 +773,11 @@ static void test_auto(void)
 	ms_detector_free(det);
 	options.method = MS_METHOD_DIRTY;
 	check(ms_detector_new(memory, &options, &det) == MS_ERR_UNSUPPORTED);
+	options.method = MS_METHOD_SOFT_DIRTY;
+	check(ms_detector_new(memory, &options, &det) == MS_ERR_UNSUPPORTED);
 	ms_source_free(memory);
 	ms_host_free(other);
 }
-
-static const struct ms_source_ops *real_ops;
 
 /* As if the map had not changed yet when it was looked at. */
 static int dirty_of_old_map(struct ms_source *source, struct dirty_request *request)
@@ -588,6 +796,8 @@ static void test_map_changes_meanwhile(void)
 {
 	struct ms_source_ops ops;
 
+	if (!can(MS_METHOD_DIRTY))
+		skip("%s", ms_error());
 	set_up(MS_METHOD_DIRTY, 0, false);
 	command(DO_WRITE, 0, 8 * PAGE, 'a');
 	real_ops = src->ops;
@@ -667,17 +877,24 @@ static void test_mirror_view(void)
 }
 
 static const struct test tests[] = {
+	{"has dirty tracking", test_has_dirty},
+	{"has soft-dirty bits", test_has_softdirty},
 	{"writes", test_writes},
 	{"detect without update", test_detect_without_update},
 	{"the memory map", test_map},
 	{"the map changes meanwhile", test_map_changes_meanwhile},
 	{"memory given back", test_given_back},
+	{"memory given back and read", test_given_back_and_read},
 	{"any writes", test_any_writes},
+	{"nothing is lost", test_loses_nothing},
+	{"a meddler", test_meddler},
+	{"what piles up", test_pile},
 	{"thousands of regions", test_thousands_of_regions},
 	{"forks", test_forks},
 	{"ends and execs", test_ends},
 	{"a limit", test_limit},
 	{"sparse", test_sparse},
+	{"sparse, on an old kernel", test_sparse_on_old_kernel},
 	{"statistics", test_statistics},
 	{"patterns", test_patterns},
 	{"auto", test_auto},

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		return 0;
-	r = unpack_file(path, &unpacked);
+	r = unpack_file(path, &(struct ms_host_options){0}, &unpacked);
 	require(r == 0 || r == MS_ERR_FORMAT || r == MS_ERR_SPACE || r == MS_ERR_UNSUPPORTED);
 	require(r == 0 || unpacked < 0);
 	if (unpacked < 0)

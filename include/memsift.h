@@ -134,6 +134,9 @@ struct ms_host_options {
 	const char *dtb;      /* physical address of page tables, where no system is recognised */
 	const char *memmap;   /* "auto", or a file that tells which physical addresses are memory */
 	const char *pagefile; /* the machine's pagefile.sys */
+	/* Ends the unpacking of a compressed file with MS_ERR_STOPPED; asked often, may be NULL. */
+	bool (*cancelled)(void *ctx);
+	void *ctx;
 };
 
 /*

@@ -210,6 +210,9 @@ struct ms_value address_value(uint64_t address);
 void signals_catch(void);
 bool interrupted(void);
 
+/* The same for the library, which gives it a context. */
+bool job_cancelled(void *ctx);
+
 /* The job that the options ask for, with progress on stderr and interrupts heeded. */
 struct ms_job job_make(const struct options *options);
 

@@ -100,6 +100,8 @@ int status_of(int status)
 		return STATUS_TARGET;
 	case MS_ERR_TIMEOUT:
 		return STATUS_PARTIAL;
+	case MS_ERR_STOPPED:
+		return interrupted() ? STATUS_INTERRUPTED : STATUS_OUTPUT;
 	default:
 		return STATUS_OUTPUT;
 	}
@@ -156,7 +158,7 @@ void progress_clear(void)
 	fflush(stderr);
 }
 
-static bool job_cancelled(void *ctx)
+bool job_cancelled(void *ctx)
 {
 	(void)ctx;
 	return interrupted();

@@ -167,13 +167,17 @@ static int open_main(const struct options *options, const struct words *words, m
 
 static int open_file(const char *path, struct targets *targets)
 {
+	const struct ms_host_options options = {
+		.size = sizeof(options), .cancelled = job_cancelled};
 	const struct ms_process *list;
 	ms_host *host;
 	size_t count;
-	int r = ms_host_open(path, &host);
+	int r = ms_host_open_with(path, &options, &host);
 
 	if (r == 0 && (r = ms_host_processes(host, &list, &count)) < 0)
 		ms_host_free(host);
+	if (r == MS_ERR_STOPPED)
+		return fail(r);
 	if (r < 0) {
 		complain("%s", ms_error());
 		targets->missing++;
@@ -207,6 +211,7 @@ int host_open(struct options *options, ms_host **ret_host)
 	int r;
 
 	options->host.size = sizeof(options->host);
+	options->host.cancelled = job_cancelled;
 	r = ms_host_open_with(options->from, &options->host, ret_host);
 	if (r < 0)
 		return r;

@@ -97,7 +97,7 @@ static int open_named(const struct ms_host_ops *ops, const char *spec,
 	const struct ms_host_options *options, ms_host **ret_host)
 {
 	AUTO_CLOSE int unpacked = -1;
-	int r = ops->is_file ? unpack_file(spec, &unpacked) : 0;
+	int r = ops->is_file ? unpack_file(spec, options, &unpacked) : 0;
 
 	if (r == 0)
 		r = open_as(ops, spec, options, unpacked, ret_host);
@@ -110,7 +110,7 @@ static int open_named(const struct ms_host_ops *ops, const char *spec,
 static int open_file(const char *spec, const struct ms_host_options *options, ms_host **ret_host)
 {
 	AUTO_CLOSE int unpacked = -1;
-	int r = unpack_file(spec, &unpacked);
+	int r = unpack_file(spec, options, &unpacked);
 
 	if (r < 0)
 		return r;

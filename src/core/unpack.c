@@ -28,6 +28,7 @@ enum {
 
 struct unpacking {
 	const char *path;
+	const struct ms_host_options *options;
 	ZSTD_DCtx *context;
 	ZSTD_inBuffer in;
 	ZSTD_outBuffer out;
@@ -57,6 +58,11 @@ static int disk_full(const struct unpacking *u)
 static int damaged(const struct unpacking *u, const char *why)
 {
 	return err_set(MS_ERR_FORMAT, "%s cannot be unpacked: %s", u->path, why);
+}
+
+static bool is_cancelled(const struct unpacking *u)
+{
+	return u->options->cancelled && u->options->cancelled(u->options->ctx);
 }
 
 static bool has_room(const struct unpacking *u)
@@ -126,6 +132,9 @@ static int unpack(struct unpacking *u)
 	int r;
 
 	for (;;) {
+		if (is_cancelled(u))
+			return err_set(
+				MS_ERR_STOPPED, "%s: interrupted while it was unpacked", u->path);
 		r = u->in.pos == u->in.size ? refill(u) : 0;
 		size_t before = u->out.pos;
 
@@ -158,10 +167,11 @@ static int prepare(struct unpacking *u)
 	return os_file_temporary(&u->to);
 }
 
-static int unpack_opened(const char *path, int from, int *ret_fd)
+static int unpack_opened(
+	const char *path, const struct ms_host_options *options, int from, int *ret_fd)
 {
 	CLEANUP(unpacking_done)
-	struct unpacking u = {.path = path, .from = from, .to = -1};
+	struct unpacking u = {.path = path, .options = options, .from = from, .to = -1};
 	int r = prepare(&u);
 
 	if (r == 0)
@@ -176,10 +186,11 @@ static int unpack_opened(const char *path, int from, int *ret_fd)
 
 #else
 
-static int unpack_opened(const char *path, int from, int *ret_fd)
+static int unpack_opened(
+	const char *path, const struct ms_host_options *options, int from, int *ret_fd)
 {
 	close(from);
-	(void)ret_fd;
+	(void)options, (void)ret_fd;
 	return err_set(MS_ERR_UNSUPPORTED,
 		"%s is compressed, and this build was made without zstd; decompress it with "
 		"`zstd -d` first",
@@ -201,7 +212,7 @@ static bool is_compressed(int fd)
 	return magic == 0xfd2fb528 || (magic & 0xfffffff0) == 0x184d2a50;
 }
 
-int unpack_file(const char *path, int *ret_fd)
+int unpack_file(const char *path, const struct ms_host_options *options, int *ret_fd)
 {
 	uint64_t size;
 	int fd, r = os_file_open(path, &fd, &size);
@@ -209,7 +220,7 @@ int unpack_file(const char *path, int *ret_fd)
 	if (r < 0)
 		return r;
 	if (is_compressed(fd))
-		return unpack_opened(path, fd, ret_fd);
+		return unpack_opened(path, options, fd, ret_fd);
 	close(fd);
 	*ret_fd = -1;
 	return 0;

@@ -6,11 +6,13 @@
 #ifndef MS_CORE_UNPACK_H
 #define MS_CORE_UNPACK_H
 
+#include "memsift.h"
+
 /*
  * Unpacks a file if it is compressed; *ret_fd is of what was in it, or -1 for any other file. What
  * is damaged, cut off or has something else behind it is refused, as is what is unreasonably large,
- * or would leave the disk with no room for others.
+ * or would leave the disk with no room for others. Of the options, only `cancelled` matters.
  */
-int unpack_file(const char *path, int *ret_fd);
+int unpack_file(const char *path, const struct ms_host_options *options, int *ret_fd);
 
 #endif

@@ -187,6 +187,28 @@ END
 	done
 }
 
+# The first interrupt ends the unpacking of 25 GiB, and what was unpacked is gone.
+test_interrupt_while_unpacking() {
+	need_feature zstd
+	need zstd
+	head -c 128M /dev/zero | zstd -q >frame
+	for ((i = 0; i < 200; i++)); do cat frame; done >zeros.zst
+	mkdir temporary
+	for given in ./zeros.zst "--from ./zeros.zst 0"; do
+		TMPDIR=$PWD/temporary "$MEMSIFT" search $given -t needle -f ndjson >out 2>err &
+		pids="${pids:-} $!"
+		unpacker=$!
+		wait_for "unpacking" eval "ls -l /proc/$unpacker/fd | grep -q temporary/"
+		kill -INT $unpacker
+		wait $unpacker
+		status=$?
+		check_status 130
+		check_err "./zeros.zst: interrupted while it was unpacked"
+		check_is "$(cat out)" ""
+	done
+	check_is "$(ls -A temporary)" ""
+}
+
 # A disk that is full is said to be, and is not filled to the last byte.
 test_unpacking_without_room() {
 	need_root

@@ -91,16 +91,19 @@ static bool value_is_right(const struct yara_image *image, struct yara_place pla
 {
 	const struct yara_part *pool = &image->parts[YR_SZ_POOL];
 	const uint32_t head = offsetof(SIZED_STRING, c_string);
-	uint32_t index;
+	uint32_t index, length;
 
 	if (place.part == YR_STRINGS_TABLE)
 		return yara_image_entry(image, place, YR_STRINGS_TABLE, sizeof(YR_STRING), &index);
 	if (place.part == YR_RE_CODE_SECTION)
 		return place.offset <= image->parts[YR_RE_CODE_SECTION].size &&
 		       image->parts[YR_RE_CODE_SECTION].size - place.offset > sizeof(struct RE);
-	return place.part == YR_SZ_POOL && place.offset <= pool->size &&
-	       pool->size - place.offset > head &&
-	       load_u32(pool->data + place.offset, false) < pool->size - place.offset - head;
+	if (place.part != YR_SZ_POOL || place.offset > pool->size ||
+		pool->size - place.offset <= head)
+		return false;
+	length = load_u32(pool->data + place.offset, false);
+	return length < pool->size - place.offset - head &&
+	       !pool->data[place.offset + head + length];
 }
 
 struct conditions {
@@ -112,14 +115,18 @@ struct conditions {
 
 /*
  * Places are listed in the order they were made, so a file that lost its end lacks the last ones.
- * Behind the last one that is left, a number that would be right as a place was one.
+ * Behind the last one that is left, a number that would be right as a place was one. Nearly any
+ * place in the code of expressions is right, but only what matches a text takes one of them.
  */
 static bool ref_is_missing(const struct conditions *c, size_t at)
 {
 	struct yara_place place = {
 		load_u32(c->code + at + 1, false), load_u32(c->code + at + 5, false)};
+	size_t next = at + 1 + operand_sizes[OPERAND_VALUE];
 
-	return at >= c->ref_last && value_is_right(c->image, place);
+	if (at < c->ref_last || !value_is_right(c->image, place))
+		return false;
+	return place.part != YR_RE_CODE_SECTION || (next < c->size && c->code[next] == OP_MATCHES);
 }
 
 static const char *operand_fault(struct conditions *c, size_t at)

@@ -18,8 +18,12 @@ enum {
 	BYTES = 4096,
 };
 
-/* A condition may take long for a good reason: it is given up then, and has passed. */
+/*
+ * A condition may take long for a good reason: it is given up then, and has passed. A large file
+ * takes long to load, so its time grows with it: ten seconds more for each 64 MiB.
+ */
 static const uint64_t rounds_ns = UINT64_C(1000000000), time_max_ns = UINT64_C(10000000000);
+static const uint64_t byte_ns = 149;
 
 struct evaluation {
 	YR_SCANNER *scanner;
@@ -165,7 +169,8 @@ int yara_compiled_try(const char *path, const uint8_t *data, size_t size)
 
 	if (!mul_size(size, 8, &memory) || memory > SIZE_MAX - MEMORY_MAX)
 		return err_nomem();
-	r = os_trial(load_pass, &load, memory + MEMORY_MAX, time_max_ns, &passed);
+	/* What fits into memory is far from an overflow here. */
+	r = os_trial(load_pass, &load, memory + MEMORY_MAX, time_max_ns + size * byte_ns, &passed);
 	if (r < 0 || passed)
 		return r;
 	return err_set(MS_ERR_FORMAT,

@@ -289,6 +289,23 @@ test_variables() {
 	check_err "no variable other"
 }
 
+# A number beyond 32 bits is held as a place is, and must not be taken for one that was lost.
+test_compiled_numbers() {
+	need_feature yara
+	need yarac
+	echo xneeedle >file
+	for part in 0 1 2 3 4 5 6 7 8 9 10; do
+		for offset in 1 5 8; do
+			number=$((offset << 32 | part))
+			echo "rule r { strings: \$a = /ne+dle/ condition: \$a and (filesize == $number or true) }" >rules
+			yarac rules compiled
+			run yara "$PWD/file" -r compiled
+			check_status 0
+			check_out "r 1"
+		done
+	done
+}
+
 test_refused() {
 	need_feature yara
 	need yarac

@@ -156,8 +156,14 @@ static int judge_source(
 	}
 	if (now > bench->most_at_once)
 		bench->most_at_once = now;
-	while (waits && !(bench->why = (int)view->stopped(view)))
+	while (waits) {
+		int why = (int)view->stopped(view);
+
+		bench->why = why;
+		if (why)
+			break;
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
 	for (size_t i = 0; i < view->mark_count && r == 0; i++) {
 		struct ms_range mark = view->marks[i];
 		uint8_t *copy = malloc(mark.size);

@@ -63,6 +63,7 @@ static bool enter_region(struct plan *plan)
 		else {
 			plan->in_region = true;
 			plan->at = region->base;
+			plan->run = plan->run_count = 0;
 			return true;
 		}
 	}

@@ -109,11 +109,19 @@ static int failed_out(struct hits *hits, size_t index, int status, const char *e
 	const struct ms_process *process = hits->only ? &hits->only->process : &hits->list[index];
 
 	/* One that the job never came to is not one that cannot be opened. */
-	hits->total.targets_failed += status != MS_ERR_TIMEOUT && status != MS_ERR_STOPPED;
+	bool unreached = status == MS_ERR_TIMEOUT || status == MS_ERR_STOPPED;
+	char text[ERR_TEXT_MAX];
+
+	hits->total.targets_failed += !unreached;
 	hits->total.targets_denied += status == MS_ERR_ACCESS;
 	hits->total.partial = true;
-	return sink_error(
-		&hits->options->sink, process->pid, process->name, error ? error : "out of memory");
+	snprintf(text, sizeof(text), "%s", error ? error : "out of memory");
+	/* The scan did not know whom it was about. */
+	if (unreached && error && process->pid)
+		snprintf(text, sizeof(text), "pid %u (%s): %s", process->pid, process->name, error);
+	else if (unreached && error)
+		snprintf(text, sizeof(text), "%s: %s", process->name, error);
+	return sink_error(&hits->options->sink, process->pid, process->name, text);
 }
 
 /* Told of the target as a whole: what was found still counts. */

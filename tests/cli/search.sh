@@ -228,6 +228,9 @@ test_max_memory_size_is_for_all() {
 	run search $first $pid -t puppet-stack-needle --max-memory-size 1M -f ndjson
 	check_status 3
 	[ "$(record summary bytes_read)" -le 1048576 ] || fail "processes: read too much"
+	run search $first $pid -t puppet-stack-needle --max-memory-size 4K
+	check_status 3
+	check_err "pid $pid (puppet): not reached: a limit ended the job"
 	mkdir dumps
 	run dump $first $pid --max-memory-size 1M -o dumps -f ndjson
 	check_status 3

@@ -148,6 +148,8 @@ test_inside_a_container() {
 # A process whose first thread has ended goes on, and so does what is read of it.
 test_leader_ended() {
 	puppet leader plain
+	# Until it has ended, things are still mapped and unmapped.
+	wait_for "the first thread ends" grep -q ') Z' /proc/$pid/stat
 	run search $pid -t puppet-plain-needle
 	[ $status = 0 ] || [ $status = 4 ] || fail "status $status"
 	if [ $status = 0 ]; then

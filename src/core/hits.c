@@ -115,12 +115,15 @@ static int failed_out(struct hits *hits, size_t index, int status, const char *e
 	hits->total.targets_failed += !unreached;
 	hits->total.targets_denied += status == MS_ERR_ACCESS;
 	hits->total.partial = true;
-	snprintf(text, sizeof(text), "%s", error ? error : "out of memory");
+	if (!error)
+		error = "out of memory";
 	/* The scan did not know whom it was about. */
-	if (unreached && error && process->pid)
+	if (unreached && process->pid)
 		snprintf(text, sizeof(text), "pid %u (%s): %s", process->pid, process->name, error);
-	else if (unreached && error)
+	else if (unreached)
 		snprintf(text, sizeof(text), "%s: %s", process->name, error);
+	else
+		snprintf(text, sizeof(text), "%s", error);
 	return sink_error(&hits->options->sink, process->pid, process->name, text);
 }
 

@@ -91,9 +91,7 @@ static enum ms_state view_stopped(const struct ms_view *view)
 	pthread_mutex_lock(&state->lock);
 	run_check_limits(state);
 	if (!run_going_on(state))
-		why = state->stop == STOP_DEADLINE || state->stop == STOP_CANCELLED
-			      ? MS_STATE_DEADLINE
-			      : MS_STATE_LIMIT;
+		why = undone_state(state);
 	pthread_mutex_unlock(&state->lock);
 	return why;
 }

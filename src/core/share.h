@@ -41,8 +41,7 @@ struct share_entry {
 int share_new(struct share **ret_share);
 void share_free(struct share *share);
 
-/* Asks the source about the pages of `count` > 0 ascending chunks, or as many as there is room for.
- */
+/* Asks the source about the pages of so many (> 0) ascending chunks, or of as many as fit. */
 void share_pages_learn(
 	struct share_pages *pages, struct ms_source *src, const struct chunk *chunks, size_t count);
 

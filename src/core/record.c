@@ -240,12 +240,26 @@ void ms_record_process(const struct ms_process *process, struct ms_value ret_val
 	memcpy(ret_values, values, sizeof(values));
 }
 
+/* Writes at least two digits; returns where they end. */
+static char *put_hex(char *at, uint32_t number)
+{
+	int digits = 2;
+
+	while (digits < 8 && number >> (4 * digits))
+		digits++;
+	while (digits--)
+		*at++ = "0123456789abcdef"[number >> (4 * digits) & 15];
+	return at;
+}
+
 /* "08:01" as in /proc/PID/maps; the text lives in a static table of the calling thread. */
 static const char *device_text(const struct ms_region *region)
 {
 	static _Thread_local char text[24];
+	char *at = put_hex(text, region->dev_major);
 
-	snprintf(text, sizeof(text), "%02x:%02x", region->dev_major, region->dev_minor);
+	*at++ = ':';
+	*put_hex(at, region->dev_minor) = '\0';
 	return text;
 }
 

@@ -11,7 +11,7 @@
 
 #include <assert.h>
 
-enum { OUTPUT_SIZE = 64 * 1024 };
+enum { OUTPUT_SIZE = 32 * 1024 };
 
 static int fail(struct ms_exporter *exporter, int status)
 {

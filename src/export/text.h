@@ -18,6 +18,7 @@ struct text_table;
 struct text_state {
 	struct text_line line;
 	struct value_columns hit;	/* of text_hit.c */
+	struct value_columns cells;	/* of text_table.c */
 	const struct ms_schema *schema; /* of the last record, and how it is printed: */
 	const struct text_table *rows;	/* in a table, or */
 	void (*print)(struct ms_exporter *exporter, const struct ms_record *record);

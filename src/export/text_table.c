@@ -8,6 +8,8 @@
 
 #include "export/value.h"
 
+#include <assert.h>
+
 enum shape {
 	SHAPE_TEXT,
 	SHAPE_NUMBER,
@@ -23,7 +25,7 @@ struct column {
 	enum shape shape;
 	int width;		   /* negative: left-aligned; 0: the last one */
 	size_t cut;		   /* at most so many bytes of a text; 0: all of it */
-	const char *otherwise;	   /* the column to show where this one has no text */
+	const char *other;	   /* what to show where there is no text; of a range, its end */
 	const char *flag, *remark; /* what to add where this flag is set */
 };
 
@@ -35,13 +37,13 @@ static const struct column process_columns[] = {
 	{"ARCH", "arch", SHAPE_TEXT, .width = -7},
 	{"RSS", "rss", SHAPE_SIZE, .width = 5},
 	{"NAME", "name", SHAPE_TEXT, .width = -15},
-	{"COMMAND", "cmdline", SHAPE_TEXT, .width = 0, .otherwise = "exe", .flag = "exe_deleted",
+	{"COMMAND", "cmdline", SHAPE_TEXT, .width = 0, .other = "exe", .flag = "exe_deleted",
 		.remark = " (program deleted)"},
 	{0},
 };
 
 static const struct column region_columns[] = {
-	{"ADDRESS", "start", SHAPE_RANGE, .width = -25},
+	{"ADDRESS", "start", SHAPE_RANGE, .width = -25, .other = "end"},
 	{"PERM", "perm", SHAPE_TEXT, .width = -4},
 	{"KIND", "kind", SHAPE_TEXT, .width = -6},
 	{"SIZE", "size", SHAPE_SIZE, .width = 5},
@@ -108,47 +110,73 @@ const struct text_table *text_table_find(const char *type)
 	return NULL;
 }
 
-static void cell_text(struct buf *out, const struct column *column, const struct ms_record *record)
-{
-	const struct ms_value *value = record_find(record, column->name, MS_TYPE_TEXT);
-	const struct ms_value *flag;
+static const enum ms_type types[] = {
+	[SHAPE_TEXT] = MS_TYPE_TEXT,
+	[SHAPE_NUMBER] = MS_TYPE_U64,
+	[SHAPE_ADDRESS] = MS_TYPE_ADDRESS,
+	[SHAPE_RANGE] = MS_TYPE_ADDRESS,
+	[SHAPE_SIZE] = MS_TYPE_U64,
+	[SHAPE_TIME] = MS_TYPE_TIME,
+	[SHAPE_STATUS] = MS_TYPE_TEXT,
+};
 
-	if ((!value || !value->size) && column->otherwise)
-		value = record_find(record, column->otherwise, MS_TYPE_TEXT);
-	if (value && column->cut && value->size > column->cut)
+/* What a cell is made of: three of the columns that are looked up once for all records. */
+enum { CELL_VALUE, CELL_OTHER, CELL_FLAG, CELL_PARTS };
+
+struct cell {
+	const struct column *column;
+	const struct ms_value *value, *other, *flag;
+};
+
+static void find_columns(
+	struct value_columns *found, const struct text_table *table, const struct ms_schema *schema)
+{
+	struct ms_column wanted[VALUE_COLUMNS];
+	size_t count = 0;
+
+	if (found->schema == schema)
+		return;
+	for (const struct column *column = table->columns; column->title; column++) {
+		struct ms_column *parts = &wanted[count];
+
+		assert(count + CELL_PARTS <= ARRAY_SIZE(wanted));
+		parts[CELL_VALUE] = (struct ms_column){column->name, types[column->shape]};
+		parts[CELL_OTHER] = (struct ms_column){
+			column->other ? column->other : "", types[column->shape]};
+		parts[CELL_FLAG] =
+			(struct ms_column){column->flag ? column->flag : "", MS_TYPE_BOOL};
+		count += CELL_PARTS;
+	}
+	value_columns_find(found, schema, wanted, count);
+}
+
+static void cell_text(struct buf *out, const struct cell *cell)
+{
+	const struct column *column = cell->column;
+	const struct ms_value *value = cell->value->size ? cell->value : cell->other;
+
+	if (column->cut && value->size > column->cut)
 		buf_printable(out, value->v.data, column->cut);
-	else if (value)
+	else
 		buf_printable(out, value->v.data, value->size);
-	flag = column->flag ? record_find(record, column->flag, MS_TYPE_BOOL) : NULL;
-	if (flag && flag->v.u)
+	if (cell->flag->v.u)
 		buf_text(out, column->remark);
 }
 
-static void cell_number(
-	struct buf *out, const struct column *column, const struct ms_record *record)
+static void cell_number(struct buf *out, const struct cell *cell)
 {
-	static const enum ms_type types[] = {
-		[SHAPE_NUMBER] = MS_TYPE_U64,
-		[SHAPE_SIZE] = MS_TYPE_U64,
-		[SHAPE_ADDRESS] = MS_TYPE_ADDRESS,
-		[SHAPE_RANGE] = MS_TYPE_ADDRESS,
-		[SHAPE_TIME] = MS_TYPE_TIME,
-	};
-	enum ms_type type = types[column->shape];
-	const struct ms_value *value = record_find(record, column->name, type);
-	const struct ms_value *end;
+	const struct ms_value *value = cell->value;
 
-	if (!value)
+	if (!value->present)
 		return;
-	if (column->shape == SHAPE_SIZE)
+	if (cell->column->shape == SHAPE_SIZE)
 		text_size(out, value->v.u);
-	else if (column->shape == SHAPE_RANGE) {
-		end = record_find(record, "end", MS_TYPE_ADDRESS);
+	else if (cell->column->shape == SHAPE_RANGE) {
 		buf_hexadecimal(out, value->v.u);
 		buf_char(out, '-');
-		buf_hexadecimal(out, end ? end->v.u : value->v.u);
+		buf_hexadecimal(out, cell->other->present ? cell->other->v.u : value->v.u);
 	} else
-		value_bare(out, type, value);
+		value_bare(out, types[cell->column->shape], value);
 }
 
 /* Columns on a screen, as far as one character is one column. */
@@ -203,17 +231,27 @@ static void line_end(struct buf *out, size_t start)
 static void table_row(struct ms_exporter *exporter, const struct text_table *table,
 	const struct ms_record *record)
 {
+	struct text_state *state = exporter->priv;
 	struct buf *text = &exporter->scratch;
 	size_t start = exporter->out.size;
+	unsigned at = 0;
 
+	find_columns(&state->cells, table, record->schema);
 	for (const struct column *column = table->columns; column->title; column++) {
 		bool status = column->shape == SHAPE_STATUS;
+		struct cell cell = {
+			.column = column,
+			.value = value_in(&state->cells, record, at + CELL_VALUE),
+			.other = value_in(&state->cells, record, at + CELL_OTHER),
+			.flag = value_in(&state->cells, record, at + CELL_FLAG),
+		};
 
+		at += CELL_PARTS;
 		buf_clear(text);
 		if (column->shape == SHAPE_TEXT || status)
-			cell_text(text, column, record);
+			cell_text(text, &cell);
 		else
-			cell_number(text, column, record);
+			cell_number(text, &cell);
 		if (!text->size && column->width)
 			buf_char(text, '-');
 		cell_put(&exporter->out, text, column->width,

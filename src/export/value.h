@@ -18,7 +18,7 @@ const struct ms_value *record_find(
 	const struct ms_record *record, const char *name, enum ms_type type);
 
 /* Where some columns are in the schema of the last record, for what prints very many records. */
-enum { VALUE_COLUMNS = 20 };
+enum { VALUE_COLUMNS = 24 };
 
 struct value_columns {
 	const struct ms_schema *schema;

@@ -23,23 +23,41 @@ static bool take_char(struct cursor *cursor, char c)
 	return true;
 }
 
-/* A number in lower-case hex or in decimal. */
-static bool take_number(struct cursor *cursor, unsigned base, uint64_t *ret_value)
+static bool take_hex(struct cursor *cursor, uint64_t *ret_value)
 {
-	const char *first = cursor->at;
+	const char *at = cursor->at;
 	uint64_t value = 0;
 
-	for (; cursor->at < cursor->end; cursor->at++) {
-		int digit = hex_digit(*cursor->at);
+	for (; at < cursor->end; at++) {
+		int digit = hex_digit(*at);
 
-		if (digit < 0 || (unsigned)digit >= base)
+		if (digit < 0)
 			break;
-		if (__builtin_mul_overflow(value, base, &value) ||
-			!add_u64(value, (unsigned)digit, &value))
+		if (value >> 60)
 			return false;
+		value = value << 4 | (unsigned)digit;
 	}
 	*ret_value = value;
-	return cursor->at > first;
+	if (at == cursor->at)
+		return false;
+	cursor->at = at;
+	return true;
+}
+
+static bool take_decimal(struct cursor *cursor, uint64_t *ret_value)
+{
+	const char *at = cursor->at;
+	uint64_t value = 0;
+
+	for (; at < cursor->end && is_digit(*at); at++)
+		if (__builtin_mul_overflow(value, 10u, &value) ||
+			!add_u64(value, (unsigned)(*at - '0'), &value))
+			return false;
+	*ret_value = value;
+	if (at == cursor->at)
+		return false;
+	cursor->at = at;
+	return true;
 }
 
 static bool take_perm(struct cursor *cursor, unsigned *ret_perm)
@@ -70,13 +88,12 @@ static bool take_fields(struct cursor *cursor, struct ms_region *ret_region)
 	struct ms_region region = {.resident = UINT64_MAX};
 	uint64_t end, major, minor;
 
-	if (!take_number(cursor, 16, &region.base) || !take_char(cursor, '-') ||
-		!take_number(cursor, 16, &end) || !take_char(cursor, ' ') ||
-		!take_perm(cursor, &region.perm) || !take_char(cursor, ' ') ||
-		!take_number(cursor, 16, &region.offset) || !take_char(cursor, ' ') ||
-		!take_number(cursor, 16, &major) || !take_char(cursor, ':') ||
-		!take_number(cursor, 16, &minor) || !take_char(cursor, ' ') ||
-		!take_number(cursor, 10, &region.inode))
+	if (!take_hex(cursor, &region.base) || !take_char(cursor, '-') || !take_hex(cursor, &end) ||
+		!take_char(cursor, ' ') || !take_perm(cursor, &region.perm) ||
+		!take_char(cursor, ' ') || !take_hex(cursor, &region.offset) ||
+		!take_char(cursor, ' ') || !take_hex(cursor, &major) || !take_char(cursor, ':') ||
+		!take_hex(cursor, &minor) || !take_char(cursor, ' ') ||
+		!take_decimal(cursor, &region.inode))
 		return false;
 	if (end <= region.base || major > UINT32_MAX || minor > UINT32_MAX)
 		return false;
@@ -183,7 +200,7 @@ static void parse_detail(struct cursor *line, struct ms_region *region)
 	if (take_key(line, "Rss:")) {
 		while (take_char(line, ' '))
 			;
-		if (take_number(line, 10, &kilobytes) && kilobytes <= UINT64_MAX / 1024)
+		if (take_decimal(line, &kilobytes) && kilobytes <= UINT64_MAX / 1024)
 			region->resident = min_u64(kilobytes * 1024, region->size);
 	} else if (take_key(line, "VmFlags:")) {
 		if (has_flag(*line, "io") || has_flag(*line, "pf"))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The interface of PAGEMAP_SCAN is in include/uapi/linux/fs.h since Linux 6.7, its category for
- * guards since 6.18 at the latest; the bits of a pagemap entry are in Documentation/admin-guide/mm/pagemap.rst
- * (56, mapped by one process alone, since 4.2; 58, guard, since 6.15). Guard pages came with 6.13: in between, and to a kernel that is not
- * asked for them, they look swapped, as do on old kernels pages that carry nothing but a
- * userfaultfd write-protection mark.
+ * guards since 6.18 at the latest; the bits of a pagemap entry are in
+ * Documentation/admin-guide/mm/pagemap.rst (56, mapped by one process alone, since 4.2; 58, guard,
+ * since 6.15). Guard pages came with 6.13: in between, and to a kernel that is not asked for them,
+ * they look swapped, as do on old kernels pages that carry nothing but a userfaultfd
+ * write-protection mark.
  */
 #include "backend/linux_pages.h"
 

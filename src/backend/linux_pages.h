@@ -14,7 +14,7 @@
 /* Categories of a page, with the kernel's numbers. */
 enum {
 	LINUX_PAGE_WRITTEN = 2, /* since its write protection */
-	LINUX_PAGE_FILE = 4, /* belongs to a file or to shared memory */
+	LINUX_PAGE_FILE = 4,	/* belongs to a file or to shared memory */
 	LINUX_PAGE_PRESENT = 8,
 	LINUX_PAGE_SWAPPED = 16,
 	LINUX_PAGE_GUARD = 256,

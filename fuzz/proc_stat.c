@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The text of /proc/PID/stat, in which a process chooses its own name. */
-#include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 
 #include <assert.h>
 

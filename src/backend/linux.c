@@ -20,9 +20,11 @@
 #include "backend/linux_check.h"
 #include "backend/linux_inject.h"
 #include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "backend/linux_threads.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +37,7 @@ enum {
 	STAT_TEXT = 1024,
 	AUXV_MAX = 4096,
 	MOUNTINFO_MAX = 64 * 1024 * 1024,
+	DESCRIPTORS = 1024,
 };
 
 /* ---- Where file systems live ----------------------------------------------------------- */
@@ -110,6 +113,17 @@ enum linux_place linux_place_of_mount(struct ms_source *src, uint64_t id)
 
 /* ---- The host -------------------------------------------------------------------------- */
 
+/*
+ * Makes the table of descriptors large at once. While threads share it the kernel waits, some 10
+ * ms, for all processors whenever it grows (expand_fdtable() in fs/file.c calls synchronize_rcu()).
+ */
+static void grow_descriptor_table(int any_fd)
+{
+	AUTO_CLOSE int fd = -1;
+
+	fd = fcntl(any_fd, F_DUPFD_CLOEXEC, (int)min_u64(os_descriptor_limit(), DESCRIPTORS) - 1);
+}
+
 static int local_open(struct ms_host *host, const char *spec)
 {
 	struct linux_host *lh = host->priv;
@@ -118,6 +132,7 @@ static int local_open(struct ms_host *host, const char *spec)
 
 	pthread_mutex_init(&lh->lock, NULL);
 	lh->mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	grow_descriptor_table(lh->mountinfo);
 	if (strcmp(spec, "local") != 0)
 		return err_set(MS_ERR_ARGUMENT,
 			"\"%s\": the host \"local\" takes nothing behind its name", spec);
@@ -133,6 +148,7 @@ static void local_close(struct ms_host *host)
 {
 	struct linux_host *lh = host->priv;
 
+	linux_pins_done(&lh->pins);
 	cleanup_close(&lh->mountinfo);
 	free(lh->mounts.items.data);
 	pthread_mutex_destroy(&lh->lock);
@@ -140,8 +156,16 @@ static void local_close(struct ms_host *host)
 
 static int local_processes(struct ms_host *host, struct process_list *out)
 {
-	(void)host;
-	return linux_processes(out);
+	struct linux_host *lh = host->priv;
+	struct linux_pins pins = {0};
+	/* Whoever asks for little is about to look into them. */
+	int r = linux_processes(out, out->brief ? &pins : NULL);
+
+	pthread_mutex_lock(&lh->lock);
+	linux_pins_done(&lh->pins);
+	lh->pins = pins;
+	pthread_mutex_unlock(&lh->lock);
+	return r;
 }
 
 static int local_check(struct ms_host *host, struct check_list *out)
@@ -218,6 +242,13 @@ static int gone_or_short(const struct ms_source *src)
 	return err_set(MS_ERR_GONE, "pid %u (%s) has ended", src->process.pid, name);
 }
 
+/* KCMP_VM tells whether two processes share an address space (Linux >= 3.5). */
+static void note_shared_space(struct linux_source *ls, uint32_t parent)
+{
+	if (syscall(SYS_kcmp, ls->tid, parent, KCMP_VM, 0, 0) == 0)
+		atomic_store(&ls->mem_only, true);
+}
+
 /* Makes sure that the open folder is that of the very process that was listed. */
 static int check_identity(struct ms_source *src)
 {
@@ -240,12 +271,9 @@ static int check_identity(struct ms_source *src)
 		return err_set(MS_ERR_GONE,
 			"pid %u (%s) has ended; only its exit status is left (a zombie)",
 			process->pid, name);
-	/* KCMP_VM tells whether two processes share an address space (Linux >= 3.5). */
-	if (syscall(SYS_kcmp, ls->tid, st.ppid, KCMP_VM, 0, 0) == 0)
-		atomic_store(&ls->mem_only, true);
+	note_shared_space(ls, st.ppid);
 	return 0;
 }
-
 static int open_file(const struct ms_source *src, const char *name, const char *what, int *ret_fd)
 {
 	int fd = openat(linux_of(src)->space, name, O_RDONLY | O_CLOEXEC);
@@ -300,11 +328,45 @@ static int open_space(struct ms_source *src)
 	return linux_gone(src);
 }
 
+/* For a folder that may be any process's by now. */
+static int open_unpinned(struct ms_source *src)
+{
+	int r = check_identity(src);
+
+	return r < 0 ? r : open_space(src);
+}
+
+/* For the folder that the process was listed from: it can be no other's. */
+static int open_pinned(struct ms_source *src)
+{
+	struct linux_source *ls = linux_of(src);
+	int r;
+
+	note_shared_space(ls, src->process.ppid);
+	r = open_space(src);
+	if (r != MS_ERR_GONE)
+		return r;
+	/* Its first thread may have ended since then, and others may not. */
+	close_files(ls);
+	return open_unpinned(src);
+}
+
+static int take_pin(struct linux_host *lh, const struct ms_process *process)
+{
+	int dir;
+
+	pthread_mutex_lock(&lh->lock);
+	dir = linux_pins_take(&lh->pins, process->pid, process->start_id);
+	pthread_mutex_unlock(&lh->lock);
+	return dir;
+}
+
 static int local_attach(struct ms_host *host, struct ms_source *src)
 {
 	struct linux_host *lh = host->priv;
 	struct linux_source *ls = linux_of(src);
 	char path[32];
+	bool pinned;
 	int r;
 
 	*ls = (struct linux_source){.dir = -1,
@@ -318,13 +380,14 @@ static int local_attach(struct ms_host *host, struct ms_source *src)
 	atomic_init(&ls->mem_only, lh->foreign_proc);
 	src->page_size = (size_t)sysconf(_SC_PAGESIZE);
 	snprintf(path, sizeof(path), "/proc/%u", src->process.pid);
-	ls->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ls->dir = take_pin(lh, &src->process);
+	pinned = ls->dir >= 0;
+	if (!pinned)
+		ls->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (ls->dir < 0)
 		return gone_or_short(src);
 	ls->space = ls->dir;
-	r = check_identity(src);
-	if (r == 0)
-		r = open_space(src);
+	r = pinned ? open_pinned(src) : open_unpinned(src);
 	ls->smaps_always = !ls->pages.scan;
 	return r;
 }

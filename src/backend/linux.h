@@ -13,6 +13,7 @@
 
 #include "backend/linux_mounts.h"
 #include "backend/linux_pages.h"
+#include "backend/linux_pins.h"
 #include "core/host.h"
 
 #include <stdatomic.h>
@@ -26,6 +27,7 @@ struct linux_host {
 	int mountinfo;	      /* of memsift's own namespace; polls as ready when mounts change */
 	bool mounts_read;
 	struct linux_mounts mounts;
+	struct linux_pins pins;
 	bool foreign_proc; /* /proc shows another pid namespace: its numbers are not ours */
 };
 

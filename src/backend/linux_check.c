@@ -7,6 +7,7 @@
 #include "backend/linux_check.h"
 
 #include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/late.h"

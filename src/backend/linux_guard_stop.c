@@ -11,7 +11,7 @@
 #include "backend/linux_guard_thread.h"
 
 #include "backend/linux_check.h"
-#include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "backend/linux_regs.h"
 #include "backend/linux_threads.h"
 #include "base/os.h"

@@ -12,6 +12,7 @@
  */
 #include "backend/linux_proc.h"
 
+#include "backend/linux_procfs.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/os.h"
@@ -19,18 +20,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/auxvec.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
 
-enum {
-	STAT_FIELDS_MIN = 24, /* up to the resident size */
-	STAT_FIELDS_MAX = 52,
-	CMDLINE_MAX = 64 * 1024,
-	TEXT_MAX = CMDLINE_MAX + 1,
-	PF_KTHREAD = 0x00200000, /* include/linux/sched.h */
-};
+enum { CMDLINE_MAX = 64 * 1024, TEXT_MAX = CMDLINE_MAX + 1 };
 
 static const char deleted_suffix[] = " (deleted)";
 
@@ -49,156 +46,9 @@ struct lister {
 	uint64_t page_size;
 	VEC(struct user) users; /* met so far */
 	char *text;		/* TEXT_MAX bytes for whatever file is at hand */
+	struct linux_pins *pins;
+	size_t pins_room; /* how many more are wanted */
 };
-
-/* ---- Reading /proc --------------------------------------------------------------------- */
-
-ssize_t linux_read_at(int dirfd, const char *path, char *buf, size_t size)
-{
-	AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t done = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (done < size - 1) {
-		ssize_t n = read(fd, buf + done, size - 1 - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	buf[done] = '\0';
-	return (ssize_t)done;
-}
-
-bool linux_status_number(
-	int dirfd, const char *path, const char *key, int number_base, uint64_t *ret_value)
-{
-	char text[8192], wanted[32];
-	const char *at;
-	char *end;
-	uint64_t value;
-
-	/* A name cannot forge a line: the kernel escapes newlines in "Name:". */
-	snprintf(wanted, sizeof(wanted), "\n%s:", key);
-	if (linux_read_at(dirfd, path, text, sizeof(text)) < 0 || !(at = strstr(text, wanted)))
-		return false;
-	at += strlen(wanted);
-	errno = 0;
-	value = strtoull(at, &end, number_base);
-	if (end == at || errno)
-		return false;
-	*ret_value = value;
-	return true;
-}
-
-/* False for a name that is no number of 32 bits. */
-static bool number_from_name(const char *name, uint32_t *ret_number)
-{
-	uint64_t number = 0;
-	size_t i;
-
-	for (i = 0; is_digit(name[i]) && number <= UINT32_MAX; i++)
-		number = number * 10 + (uint64_t)(name[i] - '0');
-	if (i == 0 || name[i] || number > UINT32_MAX)
-		return false;
-	*ret_number = (uint32_t)number;
-	return true;
-}
-
-int linux_numbers(int fd, int (*each)(void *ctx, uint32_t number), void *ctx)
-{
-	/* struct linux_dirent64: inode, offset, record length (16 bits) at 16, name at 19. */
-	enum { LENGTH_AT = 16, NAME_AT = 19 };
-	_Alignas(8) char entries[16 * 1024];
-	uint32_t number;
-	uint16_t length;
-	int r;
-
-	for (;;) {
-		long size = syscall(SYS_getdents64, fd, entries, sizeof(entries));
-
-		if (size < 0)
-			return err_errno(
-				errno == ENOENT || errno == ESRCH ? MS_ERR_GONE : MS_ERR_IO, errno,
-				"cannot list a folder of /proc");
-		if (size == 0)
-			return 0;
-		for (long at = 0; at < size; at += length) {
-			memcpy(&length, entries + at + LENGTH_AT, sizeof(length));
-			if (number_from_name(entries + at + NAME_AT, &number) &&
-				(r = each(ctx, number)))
-				return r;
-		}
-	}
-}
-
-/* ---- stat ------------------------------------------------------------------------------ */
-
-/* A decimal number, negative ones as two's complement; moves *at behind it. */
-static bool stat_number(const char **at, const char *end, uint64_t *ret_value)
-{
-	const char *p = *at;
-	bool negative = p < end && *p == '-';
-	const char *digits = p += negative;
-	uint64_t value = 0;
-
-	for (; p < end && is_digit(*p); p++)
-		if (__builtin_mul_overflow(value, 10u, &value) ||
-			__builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
-			return false;
-	if (p == digits)
-		return false;
-	*ret_value = negative ? 0 - value : value;
-	*at = p;
-	return true;
-}
-
-/* Fields are numbered as in proc(5). Returns how many there are, counted from 1. */
-static size_t stat_numbers(const char *at, const char *end, uint64_t fields[STAT_FIELDS_MAX + 1])
-{
-	size_t field = 4;
-
-	for (; field <= STAT_FIELDS_MAX && at < end && *at == ' '; field++) {
-		at++;
-		if (!stat_number(&at, end, &fields[field]))
-			break;
-	}
-	return field - 1;
-}
-
-int linux_stat_parse(const char *text, size_t size, struct linux_stat *ret_stat)
-{
-	const char *end = text + size, *at = text;
-	/* The name may hold parentheses and spaces; what follows it holds only numbers. */
-	const char *open = size ? memchr(text, '(', size) : NULL;
-	const char *close = open ? memrchr(open, ')', (size_t)(end - open)) : NULL;
-	uint64_t fields[STAT_FIELDS_MAX + 1] = {0};
-
-	if (!close || end - close < 3 || close[1] != ' ' || !stat_number(&at, open, &fields[1]) ||
-		stat_numbers(close + 3, end, fields) < STAT_FIELDS_MIN || fields[1] > UINT32_MAX ||
-		fields[4] > UINT32_MAX)
-		return err_set(MS_ERR_FORMAT, "the text of a stat file in /proc makes no sense");
-	*ret_stat = (struct linux_stat){
-		.pid = (uint32_t)fields[1],
-		.name = open + 1,
-		.name_size = (size_t)(close - open - 1),
-		.state = close[2],
-		.ppid = (uint32_t)fields[4],
-		.session = (uint32_t)fields[6],
-		.terminal = fields[7] != 0,
-		.kernel = fields[9] & PF_KTHREAD,
-		.start_ticks = fields[22],
-		.rss_pages = fields[24],
-		.arg_start = fields[48],
-		.arg_end = fields[49],
-	};
-	return 0;
-}
 
 /* ---- The parts of a process ------------------------------------------------------------ */
 
@@ -213,7 +63,7 @@ static bool passwd_line(char *line, uint32_t *ret_uid, char **ret_name)
 		return false;
 	*password = *end = '\0';
 	*ret_name = line;
-	return number_from_name(uid + 1, ret_uid);
+	return linux_number(uid + 1, ret_uid);
 }
 
 void linux_user_name(uint32_t uid, char *ret_name, size_t size)
@@ -454,7 +304,7 @@ static int lister_init(struct lister *lister, struct process_list *out)
 {
 	*lister = (struct lister){
 		.out = out,
-		.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		.proc = -1,
 		.systemd = access("/run/systemd/system", F_OK) == 0, /* sd_booted(3) */
 		/* What the kernel prints as btime in /proc/stat, without reading all of that. */
 		.boot_ns = now_ns(CLOCK_REALTIME) - now_ns(CLOCK_BOOTTIME),
@@ -463,6 +313,7 @@ static int lister_init(struct lister *lister, struct process_list *out)
 	};
 	if (!lister->text)
 		return err_nomem();
+	lister->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lister->proc < 0)
 		return err_errno(err_from_errno(errno), errno, "cannot open /proc");
 	uname(&lister->machine);
@@ -491,12 +342,21 @@ static int add_hidden(struct lister *lister, struct ms_process *process)
 	return vec_push(&lister->out->items, *process) ? 0 : err_nomem();
 }
 
-static int add_from_folder(struct lister *lister, int dir, uint32_t pid, uint32_t uid)
+/* Keeps the open folder of a process that is likely to be attached to soon. */
+static void pin(struct lister *lister, const struct linux_stat *stat, int *dir)
+{
+	if (!lister->pins_room || stat->kernel || stat->state == 'Z' || stat->state == 'X')
+		return;
+	lister->pins_room--;
+	linux_pins_add(lister->pins, stat->pid, stat->start_ticks, take_fd(dir));
+}
+
+static int add_from_folder(struct lister *lister, int *dir, uint32_t pid, uint32_t uid)
 {
 	char text[4096];
 	struct linux_stat stat;
 	struct ms_process process = {.pid = pid, .uid = uid, .user = user_of(lister, uid)};
-	ssize_t size = linux_read_at(dir, "stat", text, sizeof(text));
+	ssize_t size = linux_read_at(*dir, "stat", text, sizeof(text));
 	int r;
 
 	if (!process.user)
@@ -516,10 +376,13 @@ static int add_from_folder(struct lister *lister, int dir, uint32_t pid, uint32_
 	process.rss = stat.rss_pages * lister->page_size;
 	process.name = arena_copy(&lister->out->strings, stat.name, stat.name_size);
 	if (!process.name || (!stat.kernel && !lister->out->brief &&
-				     !fill_program(lister, dir, &stat, &process)))
+				     !fill_program(lister, *dir, &stat, &process)))
 		return err_nomem();
-	process.system = is_system(lister, dir, &stat, &process);
-	return vec_push(&lister->out->items, process) ? 0 : err_nomem();
+	process.system = is_system(lister, *dir, &stat, &process);
+	if (!vec_push(&lister->out->items, process))
+		return err_nomem();
+	pin(lister, &stat, dir);
+	return 0;
 }
 
 /* Adds the process unless it has ended. */
@@ -536,7 +399,7 @@ static int add_process(void *ctx, uint32_t pid)
 		return err_errno(err_from_errno(errno), errno, "cannot open /proc/%u", pid);
 	if (dir < 0 || fstat(dir, &st) != 0)
 		return 0;
-	return add_from_folder(lister, dir, pid, st.st_uid);
+	return add_from_folder(lister, &dir, pid, st.st_uid);
 }
 
 /* /proc/TID can be opened, too, though it is not listed; *ret_leader is whose thread it is. */
@@ -565,17 +428,155 @@ static int add_only(struct lister *lister, const struct process_list *wanted)
 	return r;
 }
 
-int linux_processes(struct process_list *out)
+/* ---- All of them ----------------------------------------------------------------------- */
+
+/*
+ * Looking up a process takes the kernel longer than all that is done with it here, and it lets
+ * several threads do that at once.
+ */
+enum { LOOKERS_MAX = 8, PIDS_A_LOOKER = 32, FILES_A_LOOKER = 16 };
+
+static unsigned lookers_wanted(size_t pids)
+{
+	uint64_t useful = min_u64(pids / PIDS_A_LOOKER, os_descriptor_limit() / FILES_A_LOOKER);
+	uint64_t count = min_u64(min_u64(os_core_count(), LOOKERS_MAX), useful);
+
+	return count ? (unsigned)count : 1;
+}
+
+struct pids {
+	VEC(uint32_t) items;
+	atomic_size_t next; /* that nobody has looked at */
+	size_t pins_room;   /* of each who looks */
+};
+
+struct looker {
+	struct pids *pids;
+	struct process_list found;
+	struct linux_pins pins;
+	pthread_t thread;
+	int status;
+	char error[ERR_TEXT_MAX];
+};
+
+static int add_pid(void *ctx, uint32_t pid)
+{
+	struct pids *pids = ctx;
+
+	return vec_push(&pids->items, pid) ? 0 : err_nomem();
+}
+
+static int list_pids(struct pids *pids)
+{
+	AUTO_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc < 0)
+		return err_errno(err_from_errno(errno), errno, "cannot open /proc");
+	return linux_numbers(proc, add_pid, pids);
+}
+
+static int look_at_pids(struct pids *pids, struct process_list *out, struct linux_pins *found)
 {
 	CLEANUP(lister_done) struct lister lister;
 	int r = lister_init(&lister, out);
+	size_t i;
 
-	if (r < 0)
-		return r;
-	if (out->only)
-		return add_only(&lister, out);
-	/* The kernel lists /proc by ascending pid (next_tgid() in fs/proc/base.c). */
-	return linux_numbers(lister.proc, add_process, &lister);
+	lister.pins = found;
+	lister.pins_room = pids->pins_room;
+	while (r == 0 && (i = atomic_fetch_add(&pids->next, 1)) < pids->items.count)
+		r = add_process(&lister, pids->items.data[i]);
+	return r;
+}
+
+static void *looker_main(void *ctx)
+{
+	struct looker *looker = ctx;
+
+	looker->status = look_at_pids(looker->pids, &looker->found, &looker->pins);
+	if (looker->status < 0)
+		snprintf(looker->error, sizeof(looker->error), "%s", ms_error());
+	return NULL;
+}
+
+/* Starts at most `wanted` of them; as many as there are to be had will do. */
+static unsigned start_lookers(
+	struct looker *lookers, unsigned wanted, struct pids *pids, const struct process_list *out)
+{
+	unsigned count = 0;
+
+	for (; count < wanted; count++) {
+		struct looker *looker = &lookers[count];
+
+		*looker = (struct looker){.pids = pids, .found.brief = out->brief};
+		if (pthread_create(&looker->thread, NULL, looker_main, looker) != 0)
+			break;
+	}
+	return count;
+}
+
+/* Adds what a looker found to the list. */
+static int take_found(struct looker *looker, struct process_list *out)
+{
+	int r = looker->status < 0 ? err_set(looker->status, "%s", looker->error) : 0;
+
+	for (size_t i = 0; i < looker->found.items.count && r == 0; i++)
+		if (!vec_push(&out->items, looker->found.items.data[i]))
+			r = err_nomem();
+	arena_join(&out->strings, &looker->found.strings);
+	free(looker->found.items.data);
+	return r;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct ms_process *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static int list_all(struct pids *pids, struct process_list *out, struct linux_pins *pins)
+{
+	struct looker lookers[LOOKERS_MAX];
+	unsigned wanted = lookers_wanted(pids->items.count);
+	size_t before = out->items.count;
+	unsigned count;
+	int r;
+
+	pids->pins_room = pins ? linux_pins_room() / wanted : 0;
+	count = start_lookers(lookers, wanted - 1, pids, out);
+	r = look_at_pids(pids, out, pins);
+	for (unsigned i = 0; i < count; i++) {
+		int taken;
+
+		pthread_join(lookers[i].thread, NULL);
+		taken = take_found(&lookers[i], out);
+		if (pins)
+			linux_pins_join(pins, &lookers[i].pins);
+		if (r == 0)
+			r = taken;
+	}
+	if (count && r == 0)
+		qsort(out->items.data + before, out->items.count - before, sizeof(*out->items.data),
+			by_pid);
+	return r;
+}
+
+int linux_processes(struct process_list *out, struct linux_pins *pins)
+{
+	struct pids pids = {0};
+	int r;
+
+	if (out->only) {
+		CLEANUP(lister_done) struct lister lister;
+
+		r = lister_init(&lister, out);
+		return r < 0 ? r : add_only(&lister, out);
+	}
+	r = list_pids(&pids);
+	if (r == 0)
+		r = list_all(&pids, out, pins);
+	free(pids.items.data);
+	return r;
 }
 
 int linux_process_one(uint32_t pid, struct process_list *out)

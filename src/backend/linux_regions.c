@@ -12,7 +12,6 @@
 #include "backend/linux.h"
 #include "backend/linux_file.h"
 #include "backend/linux_maps.h"
-#include "backend/linux_proc.h"
 #include "backend/linux_stacks.h"
 #include "base/buf.h"
 #include "base/err.h"

@@ -6,7 +6,7 @@
  */
 #include "backend/linux_regs.h"
 
-#include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 
 #include <elf.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
  */
 #include "backend/linux_stacks.h"
 
-#include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "backend/linux_threads.h"
 #include "base/bytes.h"
 #include "base/err.h"
@@ -29,19 +29,26 @@ struct lister {
 	VEC(uint32_t) running;
 };
 
-static int add_stack(void *ctx, uint32_t tid)
+/* What the file says of the stack of a thread. */
+static int add_stack(struct lister *lister, const char *path, uint32_t tid)
 {
-	struct lister *lister = ctx;
-	char path[48], text[SYSCALL_TEXT];
+	char text[SYSCALL_TEXT];
 	uint64_t address;
 
-	snprintf(path, sizeof(path), "task/%u/syscall", tid);
 	if (linux_read_at(lister->dir, path, text, sizeof(text)) <= 0)
 		return 0;
 	address = linux_syscall_stack_pointer(text);
 	if (address)
 		return vec_push(&lister->out->items, address) ? 0 : err_nomem();
 	return vec_push(&lister->running, tid) ? 0 : err_nomem();
+}
+
+static int add_stack_of(void *ctx, uint32_t tid)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "task/%u/syscall", tid);
+	return add_stack(ctx, path, tid);
 }
 
 static bool is_running(const struct lister *lister, uint32_t tid)
@@ -111,9 +118,9 @@ static int add_stacks(struct lister *lister, uint32_t pid)
 
 	/* The folder has a link for each thread besides the two that any folder has. */
 	if (fstatat(lister->dir, "task", &st, 0) == 0 && st.st_nlink == 3)
-		return add_stack(lister, pid);
+		return add_stack(lister, "syscall", pid);
 	task = openat(lister->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return task < 0 ? 0 : linux_numbers(task, add_stack, lister);
+	return task < 0 ? 0 : linux_numbers(task, add_stack_of, lister);
 }
 
 int linux_stacks_find(

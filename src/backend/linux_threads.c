@@ -16,7 +16,7 @@
 #include "backend/linux_threads.h"
 
 #include "backend/linux_check.h"
-#include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "backend/linux_regs.h"
 #include "base/bytes.h"
 #include "base/err.h"

@@ -71,6 +71,18 @@ char *arena_format(struct arena *arena, const char *format, ...)
 	return text;
 }
 
+void arena_join(struct arena *into, struct arena *from)
+{
+	struct arena_block **end = &into->blocks;
+
+	/* Behind the newest one, which may have room left. */
+	while (*end)
+		end = &(*end)->next;
+	*end = from->blocks;
+	into->total += from->total;
+	*from = (struct arena){0};
+}
+
 void arena_reset(struct arena *arena)
 {
 	struct arena_block *kept = arena->blocks;

@@ -46,6 +46,9 @@ char *arena_string(struct arena *arena, const char *string);
 char *arena_format(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Moves all that `from` holds, where it is, to `into`; `from` is empty then. */
+void arena_join(struct arena *into, struct arena *from);
+
 /* Forgets everything but keeps one block for the next use. */
 void arena_reset(struct arena *arena);
 

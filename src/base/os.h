@@ -21,6 +21,9 @@ unsigned os_core_count(void);
 
 size_t os_page_size(void);
 
+/* How many files this process may have open at once. */
+size_t os_descriptor_limit(void);
+
 /* Writes "2026-01-31T23:59:59Z" and a NUL; "" for a time that no calendar holds. */
 void os_time_iso(int64_t time, char ret_text[32]);
 

@@ -40,6 +40,14 @@ unsigned os_core_count(void)
 	return count > 0 ? (unsigned)count : 1;
 }
 
+size_t os_descriptor_limit(void)
+{
+	enum { POSIX_LEAST = 20 }; /* _POSIX_OPEN_MAX */
+	long count = sysconf(_SC_OPEN_MAX);
+
+	return count > 0 ? (size_t)count : POSIX_LEAST;
+}
+
 size_t os_page_size(void)
 {
 	long size = sysconf(_SC_PAGESIZE);

@@ -236,6 +236,8 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 {
 	struct picks picks = {0};
 	AUTO_FREE bool *picked = NULL, *left_out = NULL;
+	bool local = ms_host_is_local(host);
+	uint32_t self = (uint32_t)getpid();
 	size_t kernel_threads = 0;
 	uint32_t pids[ONLY_MAX];
 	/* A name may be that of the program. */
@@ -258,11 +260,10 @@ int ms_host_select(ms_host *host, const struct ms_selection *selection,
 	host->selected.count = 0;
 	for (size_t i = 0; i < picks.count; i++) {
 		const struct ms_process *process = &picks.list[i];
-		bool self = ms_host_is_local(host) && process->pid == (uint32_t)getpid() &&
-			    !names_pid(selection->pids, process->pid);
+		bool ours = process->pid == self && !names_pid(selection->pids, self);
 
 		kernel_threads += left_out[i] && !picked[i];
-		if (picked[i] && !self && !vec_push(&host->selected, *process))
+		if (picked[i] && !(local && ours) && !vec_push(&host->selected, *process))
 			return err_nomem();
 	}
 	if (!host->selected.count)

@@ -484,29 +484,103 @@ static void test_identity(void)
 	finish(&p);
 }
 
-/* A process whose first thread has ended looks like a zombie but is none. */
-static void test_leader(void)
+static void wait_for_leader_to_end(const struct puppet *p)
 {
-	struct puppet p;
 	char state[64] = "";
-	uint64_t base;
 
-	start(&p, "plain leader threads");
-	base = address_of(&p, "plain");
 	for (int i = 0; i < 1000 && !strstr(state, "Z"); i++) {
 		char path[64];
 		FILE *file;
 
-		snprintf(path, sizeof(path), "/proc/%d/stat", p.pid);
+		snprintf(path, sizeof(path), "/proc/%d/stat", p->pid);
 		file = fopen(path, "r");
 		check(file && fgets(state, sizeof(state), file));
 		fclose(file);
 		usleep(1000);
 	}
+}
+
+/* A process whose first thread has ended looks like a zombie but is none. */
+static void test_leader(void)
+{
+	struct puppet p;
+	uint64_t base;
+
+	start(&p, "plain leader threads");
+	base = address_of(&p, "plain");
+	wait_for_leader_to_end(&p);
 	check_ok(ms_source_open(p.host, (uint32_t)p.pid, &p.src));
 	check_ok(source_refresh(p.src));
 	check_filled(&p, base, PAGE, "puppet-plain-needle ");
 	check(region_at(&p, address_of(&p, "threads"))->kind == MS_KIND_STACK);
+	finish(&p);
+}
+
+/* Lists all processes for looking into them right after that: they stay pinned meanwhile. */
+static struct ms_process pin(const struct puppet *p)
+{
+	const struct ms_selection all = {
+		.size = sizeof(all), .all = true, .include_system = true, .brief = true};
+	const struct ms_process *list;
+	size_t count;
+
+	check_ok(ms_host_select(p->host, &all, &list, &count));
+	for (size_t i = 0; i < count; i++)
+		if (list[i].pid == (uint32_t)p->pid)
+			return list[i];
+	check_that(false, "the puppet is not in the list");
+	return (struct ms_process){0};
+}
+
+static void open_pinned(struct puppet *p, const struct ms_process *process)
+{
+	ms_source_free(p->src);
+	check_ok(ms_source_open_process(p->host, process, &p->src));
+	check_ok(source_refresh(p->src));
+	check_filled(p, address_of(p, "plain"), PAGE, "puppet-plain-needle ");
+}
+
+/* A pin serves once; whoever comes again makes sure of the process the long way. */
+static void test_pinned(void)
+{
+	struct puppet p;
+	struct ms_process process, other;
+
+	start(&p, "plain threads");
+	process = pin(&p);
+	other = process;
+	other.start_id++;
+	check_u64(-ms_source_open_process(p.host, &other, &p.src), -MS_ERR_GONE);
+	for (int i = 0; i < 2; i++)
+		open_pinned(&p, &process);
+	finish(&p);
+}
+
+static void test_pinned_leader(void)
+{
+	struct puppet p;
+	struct ms_process process;
+
+	start(&p, "plain threads");
+	process = pin(&p);
+	tell(&p, "leave");
+	wait_for_leader_to_end(&p);
+	open_pinned(&p, &process);
+	check(region_at(&p, address_of(&p, "threads"))->kind == MS_KIND_STACK);
+	finish(&p);
+}
+
+static void test_pinned_end(void)
+{
+	struct puppet p;
+	struct ms_process process;
+
+	start(&p, "plain");
+	process = pin(&p);
+	tell(&p, "exit");
+	check_u64((unsigned)waitpid(p.pid, NULL, 0), (unsigned)p.pid);
+	check_u64(-ms_source_open_process(p.host, &process, &p.src), -MS_ERR_GONE);
+	check(strstr(ms_error(), "has ended"));
 	finish(&p);
 }
 
@@ -847,6 +921,9 @@ static const struct test tests[] = {
 	{"exec", test_exec},
 	{"identity", test_identity},
 	{"leader", test_leader},
+	{"pinned", test_pinned},
+	{"pinned, then its leader ends", test_pinned_leader},
+	{"pinned, then it ends", test_pinned_end},
 	{"query", test_query},
 	{"smaps", test_smaps},
 	{"pages", test_pages},

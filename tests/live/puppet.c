@@ -615,7 +615,10 @@ static void *obey(void *ctx)
 			touch();
 		else if (strcmp(line, "count\n") == 0 && pair_memory)
 			start(pair_thread, pair_memory);
-		else if (strcmp(line, "exit\n") == 0)
+		else if (strcmp(line, "leave\n") == 0) {
+			start(obey, NULL);
+			pthread_exit(NULL);
+		} else if (strcmp(line, "exit\n") == 0)
 			break;
 	}
 	_exit(0);

@@ -714,7 +714,7 @@ static size_t count_named(pid_t pid)
 	size_t count = 0;
 
 	snprintf(name, sizeof(name), "tw%d", pid);
-	check_ok(linux_processes(&processes));
+	check_ok(linux_processes(&processes, NULL));
 	for (size_t i = 0; i < processes.items.count; i++)
 		count += strcmp(processes.items.data[i].name, name) == 0 &&
 			 state_of((pid_t)processes.items.data[i].pid) != 'Z';

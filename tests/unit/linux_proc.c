@@ -140,14 +140,16 @@ static void test_user_names(void)
 	check_text(name, "4294967293");
 }
 
+/* Enough processes that several threads list them. */
 static void test_list(void)
 {
-	bool self = false, puppet = false;
-	pid_t pid;
+	bool self = false;
+	size_t seen = 0;
 
 	begin();
-	pid = start(wait_for_ever);
-	check_ok(linux_processes(&processes));
+	while (puppet_count < PUPPETS_MAX)
+		start(wait_for_ever);
+	check_ok(linux_processes(&processes, NULL));
 	for (size_t i = 0; i < processes.items.count; i++) {
 		const struct ms_process *process = &processes.items.data[i];
 
@@ -155,9 +157,43 @@ static void test_list(void)
 		check(process->name && process->user);
 		check(!process->kernel || process->system);
 		self |= process->pid == (uint32_t)getpid();
-		puppet |= process->pid == (uint32_t)pid;
+		for (size_t k = 0; k < puppet_count; k++)
+			seen += process->pid == (uint32_t)puppets[k];
 	}
-	check(self && puppet);
+	check(self);
+	check_u64(seen, puppet_count);
+}
+
+static int open_stat(int dir)
+{
+	AUTO_CLOSE int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : 0;
+}
+
+/* A brief list pins; what is taken of it stays with the process it was listed from. */
+static void test_pins(void)
+{
+	struct process_list brief = {.brief = true};
+	struct linux_pins pins = {0};
+	AUTO_CLOSE int dir = -1;
+	uint64_t start_id;
+	pid_t pid;
+
+	begin();
+	pid = start(wait_for_ever);
+	start_id = listed(pid)->start_id;
+	check_ok(linux_processes(&brief, &pins));
+	check(pins.items.count && pins.items.count <= linux_pins_room());
+	check(linux_pins_take(&pins, (uint32_t)pid, start_id + 1) == -1);
+	dir = linux_pins_take(&pins, (uint32_t)pid, start_id);
+	check(dir >= 0 && open_stat(dir) == 0);
+	check(linux_pins_take(&pins, (uint32_t)pid, start_id) == -1);
+	begin();
+	check(open_stat(dir) == -ESRCH);
+	linux_pins_done(&pins);
+	free(brief.items.data);
+	arena_done(&brief.strings);
 }
 
 /* A brief list has the same processes with the same names, and is silent of their programs. */
@@ -170,7 +206,7 @@ static void test_brief(void)
 	begin();
 	pid = start(wait_for_ever);
 	whole = listed(pid);
-	check_ok(linux_processes(&brief));
+	check_ok(linux_processes(&brief, NULL));
 	for (size_t i = 0; i < brief.items.count; i++)
 		if (brief.items.data[i].pid == (uint32_t)pid)
 			seen = &brief.items.data[i];
@@ -402,6 +438,7 @@ static const struct test tests[] = {
 	{"process: users", test_user_names},
 	{"process: list", test_list},
 	{"process: brief list", test_brief},
+	{"process: pins", test_pins},
 	{"process: none", test_no_such_process},
 	{"process: zombie", test_zombie},
 	{"program: deleted", test_deleted},

@@ -9,6 +9,7 @@
 #include "test.h"
 
 #include "backend/linux_proc.h"
+#include "backend/linux_procfs.h"
 #include "backend/linux_threads.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 3, PUPPETS_MAX = 16, PATIENCE = 20000 };
+enum { WORKERS = 3, PUPPETS_MAX = 48, PATIENCE = 20000 };
 
 struct shared {
 	atomic_uint ready;	       /* how many threads have begun */

@@ -9,7 +9,11 @@
 #include <pthread.h>
 #include <unistd.h>
 
-enum { AHEAD = 32, FETCHERS_MAX = 8 };
+enum {
+	AHEAD_MAX = 32,
+	FETCHERS_MAX = 8,
+	FILES_A_LOOK = 5, /* that an open source keeps or needs for a moment */
+};
 
 /* What a command wants of each process. */
 struct lister {
@@ -37,7 +41,7 @@ struct fetching {
 	pthread_mutex_t lock; /* guards what follows, and `ready` of each look */
 	pthread_cond_t ready; /* the look that is printed next */
 	pthread_cond_t room;  /* to look further ahead */
-	size_t next, printed;
+	size_t next, printed, ahead;
 	bool stop;
 };
 
@@ -122,7 +126,7 @@ static bool fetch_next(struct fetching *fetching)
 {
 	size_t index = fetching->next;
 
-	if (index >= fetching->group->count || index >= fetching->printed + AHEAD)
+	if (index >= fetching->group->count || index >= fetching->printed + fetching->ahead)
 		return false;
 	fetching->next++;
 	pthread_mutex_unlock(&fetching->lock);
@@ -230,10 +234,18 @@ static bool list_looks(struct output *output, const struct options *options,
 	return !output->failed;
 }
 
+/* How many processes may be open at once: with half of all files, the rest is for others. */
+static size_t look_ahead(void)
+{
+	long can = sysconf(_SC_OPEN_MAX) / 2 / FILES_A_LOOK;
+
+	return can < 1 ? 1 : can < AHEAD_MAX ? (size_t)can : AHEAD_MAX;
+}
+
 static bool list_group(struct output *output, const struct options *options,
 	const struct target_group *group, const struct lister *lister, struct summary *summary)
 {
-	struct fetching fetching = {.group = group, .lister = lister};
+	struct fetching fetching = {.group = group, .lister = lister, .ahead = look_ahead()};
 	bool good = false;
 
 	fetching.looks = calloc(group->count + 1, sizeof(*fetching.looks));

@@ -124,6 +124,28 @@ test_regions() {
 	check grep -q '"kind":"code","path":"[^"]*libc' all
 }
 
+# Many processes are looked into at a time, but no more than there are descriptors for.
+test_regions_with_few_descriptors() {
+	local several=
+	for _ in $(seq 40); do
+		puppet plain
+		several="$several $pid"
+	done
+	ulimit -S -n 24
+	run regions $several -f ndjson
+	check_status 0
+	check_silent
+	check_is "$(record region pid | uniq | tr '\n' ' ')" "$(printf '%s\n' $several | sort -n | tr '\n' ' ')"
+	ulimit -S -n 8
+	run ps
+	check_status 0
+	check_silent
+	ulimit -S -n 4
+	run ps
+	check_status 5
+	check_err 'Too many open files'
+}
+
 # region START TEXT: the region's line in `all` has the text.
 region() {
 	grep "\"start\":\"$1\"" all | grep -qF "$2" || fail "region $1 has no $2"

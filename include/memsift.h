@@ -295,6 +295,13 @@ MS_API int ms_source_open(ms_host *host, uint32_t pid, ms_source **ret_source);
 MS_API int ms_source_open_process(
 	ms_host *host, const struct ms_process *process, ms_source **ret_source);
 
+/*
+ * The same for its regions alone: its bytes may then be out of reach. That is quicker, and systems
+ * let more users do it (Linux: whoever may read /proc/PID/maps, which Yama has no say in).
+ */
+MS_API int ms_source_open_map(
+	ms_host *host, const struct ms_process *process, ms_source **ret_source);
+
 MS_API void ms_source_free(ms_source *source);
 
 MS_API const struct ms_process *ms_source_process(const ms_source *source);

@@ -243,9 +243,11 @@ static int gone_or_short(const struct ms_source *src)
 }
 
 /* KCMP_VM tells whether two processes share an address space (Linux >= 3.5). */
-static void note_shared_space(struct linux_source *ls, uint32_t parent)
+static void note_shared_space(struct ms_source *src, uint32_t parent)
 {
-	if (syscall(SYS_kcmp, ls->tid, parent, KCMP_VM, 0, 0) == 0)
+	struct linux_source *ls = linux_of(src);
+
+	if (src->map_only || syscall(SYS_kcmp, ls->tid, parent, KCMP_VM, 0, 0) == 0)
 		atomic_store(&ls->mem_only, true);
 }
 
@@ -271,7 +273,7 @@ static int check_identity(struct ms_source *src)
 		return err_set(MS_ERR_GONE,
 			"pid %u (%s) has ended; only its exit status is left (a zombie)",
 			process->pid, name);
-	note_shared_space(ls, st.ppid);
+	note_shared_space(src, st.ppid);
 	return 0;
 }
 static int open_file(const struct ms_source *src, const char *name, const char *what, int *ret_fd)
@@ -299,7 +301,7 @@ static void close_files(struct linux_source *ls)
 static int open_files(struct ms_source *src)
 {
 	struct linux_source *ls = linux_of(src);
-	int r = open_file(src, "mem", "read its memory", &ls->mem);
+	int r = src->map_only ? 0 : open_file(src, "mem", "read its memory", &ls->mem);
 
 	if (r == 0)
 		r = open_file(src, "maps", "read its memory map", &ls->maps);
@@ -311,6 +313,9 @@ static int open_files(struct ms_source *src)
 	   touch pages that nobody has touched. */
 	if (ls->pages.fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return gone_or_short(src);
+	/* One of them has to tell when the address space is gone. */
+	if (ls->pages.fd < 0 && ls->mem < 0)
+		return open_file(src, "mem", "tell when it ends", &ls->mem);
 	return 0;
 }
 
@@ -342,7 +347,7 @@ static int open_pinned(struct ms_source *src)
 	struct linux_source *ls = linux_of(src);
 	int r;
 
-	note_shared_space(ls, src->process.ppid);
+	note_shared_space(src, src->process.ppid);
 	r = open_space(src);
 	if (r != MS_ERR_GONE)
 		return r;

@@ -78,9 +78,10 @@ static bool may_be_stack(const struct ms_region *region)
 }
 
 /* Reads the last page of a region, if it is in memory. */
-static bool read_last_page(struct ms_source *src, const struct ms_region *region, uint8_t *page)
+static bool read_last_page(
+	struct ms_source *src, int mem, const struct ms_region *region, uint8_t *page)
 {
-	struct linux_source *ls = linux_of(src);
+	const struct linux_source *ls = linux_of(src);
 	uint64_t address = region->base + region->size - src->page_size, end;
 	struct linux_page_run run;
 	size_t count;
@@ -89,21 +90,26 @@ static bool read_last_page(struct ms_source *src, const struct ms_region *region
 	       linux_pages_find(&ls->pages, address, address + src->page_size, LINUX_PAGE_PRESENT,
 		       &run, 1, &count, &end) == 0 &&
 	       count == 1 &&
-	       pread(ls->mem, page, src->page_size, (off_t)address) == (ssize_t)src->page_size;
+	       pread(mem, page, src->page_size, (off_t)address) == (ssize_t)src->page_size;
 }
 
 static int find_running(
 	struct ms_source *src, const struct region_list *regions, const struct lister *lister)
 {
 	AUTO_FREE uint8_t *page = malloc(src->page_size);
+	AUTO_CLOSE int opened = -1;
+	int mem = linux_of(src)->mem;
 
+	/* It is open for its map alone. */
+	if (mem < 0)
+		mem = opened = openat(linux_of(src)->space, "mem", O_RDONLY | O_CLOEXEC);
 	if (!page)
 		return err_nomem();
 	for (size_t i = 0; i < regions->items.count; i++) {
 		const struct ms_region *region = &regions->items.data[i];
 		uint64_t last = region->base + region->size - src->page_size;
 
-		if (may_be_stack(region) && read_last_page(src, region, page) &&
+		if (may_be_stack(region) && read_last_page(src, mem, region, page) &&
 			has_control_block(lister, page, src->page_size, last) &&
 			!vec_push(&lister->out->items, last))
 			return err_nomem();

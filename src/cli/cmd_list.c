@@ -17,6 +17,7 @@ enum {
 
 /* What a command wants of each process. */
 struct lister {
+	int (*open)(ms_host *host, const struct ms_process *process, ms_source **ret_source);
 	/* Gets the list from an open source; any thread. NULL: the process itself is enough. */
 	int (*fetch)(ms_source *source, const void **ret_list, size_t *ret_count);
 	int (*print)(struct output *output, const struct options *options,
@@ -113,7 +114,7 @@ static void look_into(const struct fetching *fetching, size_t index)
 
 	if (!fetching->lister->fetch)
 		return;
-	look->status = ms_source_open_process(group->host, &group->list[index], &look->source);
+	look->status = fetching->lister->open(group->host, &group->list[index], &look->source);
 	if (look->status == 0)
 		look->status = fetching->lister->fetch(look->source, &look->list, &look->count);
 	/* The text belongs to this thread. */
@@ -291,7 +292,7 @@ static int list_all(struct options *options, const struct lister *lister)
 
 int cmd_ps(struct options *options)
 {
-	static const struct lister lister = {NULL, print_process};
+	static const struct lister lister = {.print = print_process};
 
 	/* With no target, all there are: a list without system processes would mislead. */
 	if (!options->operand_count && !options->pids && !options->names && !options->user &&
@@ -304,14 +305,15 @@ int cmd_ps(struct options *options)
 
 int cmd_regions(struct options *options)
 {
-	static const struct lister lister = {fetch_regions, print_regions, .brief = true};
+	static const struct lister lister = {
+		ms_source_open_map, fetch_regions, print_regions, .brief = true};
 
 	return list_all(options, &lister);
 }
 
 int cmd_modules(struct options *options)
 {
-	static const struct lister lister = {fetch_modules, print_modules};
+	static const struct lister lister = {ms_source_open_process, fetch_modules, print_modules};
 
 	return list_all(options, &lister);
 }

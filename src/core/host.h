@@ -240,6 +240,7 @@ struct ms_source {
 	void *priv;
 	struct ms_host *host;
 	struct ms_process process; /* strings are in `strings` */
+	bool map_only;		   /* attach need not see to it that bytes can be read */
 	struct arena strings;
 	/*
 	 * What it means when bytes that resident() calls data cannot be read, for attach to set;

@@ -45,8 +45,8 @@ const struct ms_region *region_find(const struct region_list *list, uint64_t add
 	return region && region->base <= address ? region : NULL;
 }
 
-int ms_source_open_process(
-	ms_host *host, const struct ms_process *process, ms_source **ret_source)
+static int open_source(
+	ms_host *host, const struct ms_process *process, bool map_only, ms_source **ret_source)
 {
 	struct ms_source *src = calloc(1, sizeof(*src));
 	int r;
@@ -56,6 +56,7 @@ int ms_source_open_process(
 	src->host = host;
 	src->ops = host->ops->source;
 	src->page_size = 4096;
+	src->map_only = map_only;
 	pthread_mutex_init(&src->relist, NULL);
 	src->priv = calloc(1, src->ops->priv_size ? src->ops->priv_size : 1);
 	r = src->priv && process_copy(&src->process, process, &src->strings) ? 0 : err_nomem();
@@ -69,6 +70,16 @@ int ms_source_open_process(
 	return 0;
 }
 
+int ms_source_open_process(ms_host *host, const struct ms_process *process, ms_source **ret_source)
+{
+	return open_source(host, process, false, ret_source);
+}
+
+int ms_source_open_map(ms_host *host, const struct ms_process *process, ms_source **ret_source)
+{
+	return open_source(host, process, true, ret_source);
+}
+
 int ms_source_open(ms_host *host, uint32_t pid, ms_source **ret_source)
 {
 	const struct ms_process *list;
@@ -80,7 +91,8 @@ int ms_source_open(ms_host *host, uint32_t pid, ms_source **ret_source)
 	if (pid == 0 && count == 1)
 		return ms_source_open_process(host, &list[0], ret_source);
 	if (pid == 0)
-		return err_set(MS_ERR_ARGUMENT, "%s has %zu processes; say which", host->name, count);
+		return err_set(
+			MS_ERR_ARGUMENT, "%s has %zu processes; say which", host->name, count);
 	for (size_t i = 0; i < count; i++)
 		if (list[i].pid == pid)
 			return ms_source_open_process(host, &list[i], ret_source);
@@ -232,12 +244,14 @@ static int state_at(struct ms_source *src, uint64_t address, size_t size, struct
 	if (!src->ops->resident)
 		return 0;
 	uint64_t page = align_down(address, src->page_size);
-	uint64_t end = min_u64(align_up(address + left, src->page_size), region->base + region->size);
+	uint64_t end =
+		min_u64(align_up(address + left, src->page_size), region->base + region->size);
 
 	r = src->ops->resident(src, region, page, end - page, ret_run, 1, &count);
 	if (r < 0 || !count)
-		return r < 0 ? r : err_set(MS_ERR_IO, "nothing is known of address 0x%llx",
-					   (unsigned long long)address);
+		return r < 0 ? r
+			     : err_set(MS_ERR_IO, "nothing is known of address 0x%llx",
+				       (unsigned long long)address);
 	left = ret_run->base + ret_run->size - address;
 	*ret_run = (struct run){address, left, ret_run->state};
 	return 0;

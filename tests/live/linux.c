@@ -584,6 +584,33 @@ static void test_pinned_end(void)
 	finish(&p);
 }
 
+/* The same list as ever, and no byte. */
+static void test_map_only(void)
+{
+	struct puppet p;
+	ms_source *map;
+	const struct ms_region *list;
+	uint8_t byte;
+	size_t count, got;
+
+	start_and_open(&p, "plain threads spin file");
+	check_ok(ms_source_open_map(p.host, ms_source_process(p.src), &map));
+	check_ok(ms_source_regions(map, &list, &count));
+	check_u64(count, p.src->regions.items.count);
+	for (size_t i = 0; i < count; i++) {
+		const struct ms_region *same = &p.src->regions.items.data[i];
+
+		check_u64(list[i].base, same->base);
+		check_u64(list[i].size, same->size);
+		check_that(list[i].kind == same->kind, "%llx", (unsigned long long)list[i].base);
+		check_text(list[i].path, same->path);
+	}
+	check_ok(map->ops->read(map, address_of(&p, "plain"), &byte, 1, &got));
+	check_u64(got, 0);
+	ms_source_free(map);
+	finish(&p);
+}
+
 /* ---- Two ways to the same answer -------------------------------------------------------- */
 
 static const char everything[] =
@@ -921,6 +948,7 @@ static const struct test tests[] = {
 	{"exec", test_exec},
 	{"identity", test_identity},
 	{"leader", test_leader},
+	{"map alone", test_map_only},
 	{"pinned", test_pinned},
 	{"pinned, then its leader ends", test_pinned_leader},
 	{"pinned, then it ends", test_pinned_end},

@@ -7,7 +7,8 @@
 
 #include "base/os.h"
 
-enum { PINS_MAX = 1024, SHARE = 4 /* one in so many descriptors */ };
+/* Less than the table of descriptors is made for in linux.c; and one in so many of what may be. */
+enum { PINS_MAX = 512, SHARE = 4 };
 
 size_t linux_pins_room(void)
 {

@@ -31,10 +31,6 @@ static int open_target(void *ctx, size_t index, ms_source **ret_source)
 {
 	struct hits *hits = ctx;
 
-	if (hits->only) {
-		*ret_source = hits->only;
-		return 0;
-	}
 	return ms_source_open_process(hits->host, &hits->list[index], ret_source);
 }
 
@@ -174,6 +170,7 @@ static int run(struct hits *hits, size_t count, struct ms_total *ret_total)
 		.job = &options->job,
 		.context = min_u64(options->context, MS_CONTEXT_MAX),
 		.target_count = count,
+		.source = hits->only,
 		.open = open_target,
 		.hit = hit_out,
 		.done = done_out,

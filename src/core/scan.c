@@ -52,15 +52,20 @@ static int freeze_slot(struct run_state *state, size_t index, struct slot *slot)
 /* Opens a target; called unlocked, the slot is SLOT_OPENING. */
 static int open_slot(struct run_state *state, size_t index, struct slot *slot)
 {
-	const struct ms_job *job = state->scan->job;
-	int r = state->scan->open(state->scan->ctx, index, &slot->src);
+	const struct scan *scan = state->scan;
+	const struct ms_job *job = scan->job;
+	int r = 0;
 
+	if (scan->source)
+		slot->src = scan->source;
+	else
+		r = scan->open(scan->ctx, index, &slot->src);
 	if (r == 0)
 		r = source_refresh(slot->src);
 	if (r == 0 && !(slot->plan = malloc(sizeof(*slot->plan))))
 		r = err_nomem();
 	if (r == 0) {
-		plan_init(slot->plan, slot->src, state->scan->filter, &slot->coverage,
+		plan_init(slot->plan, slot->src, scan->filter, &slot->coverage,
 			job->process_bytes_max ? job->process_bytes_max : UINT64_MAX);
 		slot->plan->canonical = state->share;
 		r = freeze_slot(state, index, slot);

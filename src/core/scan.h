@@ -32,6 +32,9 @@ struct scan {
 	 */
 	struct ms_source *twin;
 
+	/* NULL, or the only target, open already: open() is not called then. */
+	struct ms_source *source;
+
 	/* Opens target number `index`; called once each, from any thread. */
 	int (*open)(void *ctx, size_t index, struct ms_source **ret_source);
 

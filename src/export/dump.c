@@ -112,15 +112,6 @@ static const struct ms_engine_ops dump_engine = {
 
 /* ---- The loop's callbacks --------------------------------------------------------------- */
 
-static int open_target(void *ctx, size_t index, ms_source **ret_source)
-{
-	struct dump *dump = ctx;
-
-	(void)index;
-	*ret_source = dump->src;
-	return 0;
-}
-
 static int planned(
 	void *ctx, size_t index, ms_source *src, const struct coverage *coverage, uint64_t end)
 {
@@ -223,7 +214,7 @@ static int run_scan(struct dump *dump)
 		.engine = &engine,
 		.filter = dump->filter,
 		.job = &dump->options->job,
-		.open = open_target,
+		.source = dump->src,
 		.hit = piece_out,
 		.done = target_done,
 		.planned = planned,

@@ -58,15 +58,6 @@ static int packet_out(void *ctx, size_t index, ms_source *src, const struct ms_h
 	return 0;
 }
 
-static int open_target(void *ctx, size_t index, ms_source **ret_source)
-{
-	struct attempt *attempt = ctx;
-
-	(void)index;
-	*ret_source = attempt->source;
-	return 0;
-}
-
 static int target_done(void *ctx, size_t index, ms_source *src, struct coverage *coverage,
 	int status, const char *error)
 {
@@ -114,7 +105,7 @@ int attempt_run(struct attempt *attempt, const struct ms_filter *filter)
 		.filter = filter,
 		.job = &job,
 		.target_count = 1,
-		.open = open_target,
+		.source = attempt->source,
 		.hit = packet_out,
 		.done = target_done,
 		.ctx = attempt,

@@ -19,7 +19,6 @@ struct diff {
 	const struct ms_diff *options;
 	const struct ms_filter *filter;
 	struct pair pairs[2]; /* with the bytes of old, and of now */
-	struct ms_source *target;
 
 	/* Of the memory map, by ascending address; the first map_next are handed out. */
 	VEC(struct change) map;
@@ -195,15 +194,6 @@ static int map_compare(struct diff *diff)
 
 /* ---- The loop's callbacks --------------------------------------------------------------- */
 
-static int open_target(void *ctx, size_t index, ms_source **ret_source)
-{
-	struct diff *diff = ctx;
-
-	(void)index;
-	*ret_source = diff->target;
-	return 0;
-}
-
 static int target_done(void *ctx, size_t index, ms_source *src, struct coverage *coverage,
 	int status, const char *error)
 {
@@ -245,7 +235,7 @@ static int run_scan(struct diff *diff)
 		.job = &job,
 		.target_count = 1,
 		.twin = hashed ? NULL : diff->pairs[0].source,
-		.open = open_target,
+		.source = diff->pairs[diff->now->ops->hashed ? 0 : 1].source,
 		.hit = run_take,
 		.done = target_done,
 		.ctx = diff,
@@ -254,7 +244,6 @@ static int run_scan(struct diff *diff)
 
 	/* What counts is what comes out, runs that go on counted once. */
 	job.hits_max = 0;
-	diff->target = diff->pairs[diff->now->ops->hashed ? 0 : 1].source;
 	return scan_run(&scan, &limit, &diff->total.stopped);
 }
 

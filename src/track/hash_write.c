@@ -80,15 +80,6 @@ static const struct ms_engine_ops hash_engine = {
 	.span = hash_span,
 };
 
-static int open_target(void *ctx, size_t index, ms_source **ret_source)
-{
-	struct hashing *hashing = ctx;
-
-	(void)index;
-	*ret_source = hashing->src;
-	return 0;
-}
-
 /* Only to have stretches without data remembered. */
 static int planned(
 	void *ctx, size_t index, ms_source *src, const struct coverage *coverage, uint64_t end)
@@ -245,7 +236,7 @@ static int run_scan(struct hashing *hashing)
 		.engine = &engine,
 		.filter = options->filter ? options->filter : &filter_default,
 		.job = &options->job,
-		.open = open_target,
+		.source = hashing->src,
 		.hit = hashes_take,
 		.done = target_done,
 		.planned = planned,

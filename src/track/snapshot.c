@@ -131,15 +131,6 @@ static const struct ms_engine_ops keep_engine = {
 	.span = keep_span,
 };
 
-static int open_target(void *ctx, size_t index, ms_source **ret_source)
-{
-	struct ms_snapshot *snapshot = ctx;
-
-	(void)index;
-	*ret_source = snapshot->from;
-	return 0;
-}
-
 static int planned(
 	void *ctx, size_t index, ms_source *src, const struct coverage *coverage, uint64_t end)
 {
@@ -199,7 +190,7 @@ static int run_scan(struct ms_snapshot *snapshot, const struct ms_snapshot_optio
 		.engine = &engine,
 		.filter = options->filter ? options->filter : &filter_default,
 		.job = &options->job,
-		.open = open_target,
+		.source = snapshot->from,
 		.hit = piece_take,
 		.done = target_done,
 		.planned = planned,

@@ -89,17 +89,10 @@ static int files_load(struct elfcore *core, struct file_list *out)
 
 static const struct file_range *file_find(const struct file_list *files, uint64_t address)
 {
-	size_t low = 0, high = files->items.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (files->items.data[middle].base <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low && address < files->items.data[low - 1].end ? &files->items.data[low - 1] : NULL;
+	bisect(i, files->items.count, files->items.data[i].base > address);
+	return i && address < files->items.data[i - 1].end ? &files->items.data[i - 1] : NULL;
 }
 
 static enum ms_kind kind_of(const struct ms_region *region)

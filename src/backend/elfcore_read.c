@@ -38,34 +38,26 @@ static int core_threads(struct ms_source *src, struct thread_list *out)
 /* The number of segments, or gaps, that end at or below address. */
 static size_t segment_from(const struct elfcore *core, uint64_t address)
 {
-	size_t low = 0, high = core->segments.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct core_segment *s = &core->segments.data[middle];
+	bisect(i, core->segments.count,
+		core->segments.data[i].base + core->segments.data[i].size > address);
+	return i;
+}
 
-		if (s->base + s->size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+static uint64_t gap_end(const struct elfcore *core, size_t index)
+{
+	struct run gap = core_own_gap(core, index);
+
+	return gap.base + gap.size;
 }
 
 static size_t gap_from(const struct elfcore *core, uint64_t address)
 {
-	size_t low = 0, high = core->gap_count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		struct run gap = core_own_gap(core, middle);
-
-		if (gap.base + gap.size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	bisect(i, core->gap_count, gap_end(core, i) > address);
+	return i;
 }
 
 /* What a segment holds at address, up to where that changes. */

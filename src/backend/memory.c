@@ -80,19 +80,12 @@ static int memory_regions(struct ms_source *src, struct region_list *out)
 /* The segment that holds address, or NULL. */
 static const struct ms_segment *segment_find(const struct memory *memory, uint64_t address)
 {
-	size_t low = 0, high = memory->count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (memory->segments[middle].base <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low || address - memory->segments[low - 1].base >= memory->segments[low - 1].size)
+	bisect(i, memory->count, memory->segments[i].base > address);
+	if (!i || address - memory->segments[i - 1].base >= memory->segments[i - 1].size)
 		return NULL;
-	return &memory->segments[low - 1];
+	return &memory->segments[i - 1];
 }
 
 static const void *memory_view(

@@ -204,35 +204,20 @@ int vmm_maps_fetch(struct vmm_host *vh, uint32_t pid, bool kernel, struct vmm_ma
 /* The first run that ends above address, or count. */
 static size_t run_from(const struct vmm_maps *maps, uint64_t address)
 {
-	size_t low = 0, high = maps->runs.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct vmm_run *run = &maps->runs.data[middle];
-
-		if (run->base + run->size > address)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	bisect(i, maps->runs.count, maps->runs.data[i].base + maps->runs.data[i].size > address);
+	return i;
 }
 
 static const struct vmm_range *range_find(const struct vmm_maps *maps, uint64_t address)
 {
-	size_t low = 0, high = maps->ranges.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (maps->ranges.data[middle].base <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!low || address - maps->ranges.data[low - 1].base >= maps->ranges.data[low - 1].size)
+	bisect(i, maps->ranges.count, maps->ranges.data[i].base > address);
+	if (!i || address - maps->ranges.data[i - 1].base >= maps->ranges.data[i - 1].size)
 		return NULL;
-	return &maps->ranges.data[low - 1];
+	return &maps->ranges.data[i - 1];
 }
 
 /* ---- Regions ------------------------------------------------------------------------------- */

@@ -75,6 +75,23 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/*
+ * Sets the size_t i to the first number below `count` of which `reached` is true, an expression of
+ * i, or to count. It has to be true of all numbers from there on.
+ */
+#define bisect(i, count, reached)                                                                  \
+	do {                                                                                       \
+		size_t low_ = 0, high_ = (count);                                                  \
+		while (low_ < high_) {                                                             \
+			(i) = low_ + (high_ - low_) / 2;                                           \
+			if (reached)                                                               \
+				high_ = (i);                                                       \
+			else                                                                       \
+				low_ = (i) + 1;                                                    \
+		}                                                                                  \
+		(i) = low_;                                                                        \
+	} while (0)
+
 /* alignment is a power of two. */
 static inline uint64_t align_down(uint64_t value, uint64_t alignment)
 {

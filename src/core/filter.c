@@ -243,17 +243,10 @@ static bool path_match(const char *glob, const char *path)
 /* The first of the ranges that ends above `base`, or one behind the last. */
 static size_t ranges_from(const struct filter_ranges *ranges, uint64_t base)
 {
-	size_t low = 0, high = ranges->count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (ranges->data[middle].base + ranges->data[middle].size > base)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	bisect(i, ranges->count, ranges->data[i].base + ranges->data[i].size > base);
+	return i;
 }
 
 /* The first stretch of [base, end) in the wanted ranges. */

@@ -68,18 +68,10 @@ bool kept_account(struct kept_list *list, const struct coverage *coverage)
 
 size_t kept_from(const struct kept_list *list, uint64_t address)
 {
-	size_t low = 0, high = list->items.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct kept *kept = &list->items.data[middle];
-
-		if (kept->base + kept->size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	bisect(i, list->items.count, list->items.data[i].base + list->items.data[i].size > address);
+	return i;
 }
 
 const struct kept *kept_data(const struct kept_list *list, uint64_t address)

@@ -24,18 +24,12 @@ void region_list_done(struct region_list *list)
 
 const struct ms_region *region_find_from(const struct region_list *list, uint64_t address)
 {
-	size_t low = 0, high = list->items.count;
+	const struct ms_region *regions = list->items.data;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct ms_region *region = &list->items.data[middle];
-
-		if (address - region->base < region->size || address < region->base)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low < list->items.count ? &list->items.data[low] : NULL;
+	bisect(i, list->items.count,
+		address < regions[i].base || address - regions[i].base < regions[i].size);
+	return i < list->items.count ? &regions[i] : NULL;
 }
 
 const struct ms_region *region_find(const struct region_list *list, uint64_t address)

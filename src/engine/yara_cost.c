@@ -66,17 +66,10 @@ static int owner_compare(const void *left, const void *right)
 
 static size_t owner_first(const struct yara_atoms *atoms, const struct ms_rule *rule)
 {
-	size_t low = 0, high = atoms->owners.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (atoms->owners.data[middle].rule < rule)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	bisect(i, atoms->owners.count, atoms->owners.data[i].rule >= rule);
+	return i;
 }
 
 /* How often atoms of a rule were found; the owners are in order. */

@@ -78,17 +78,10 @@ void yara_cuts_trim(YR_SCANNER *scanner, const struct yara_piece *piece, size_t 
 /* The range that holds address, or the one behind it, or none: the count. */
 static size_t range_find(const struct ms_range *list, size_t count, uint64_t address)
 {
-	size_t low = 0, high = count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (list[middle].base + list[middle].size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	bisect(i, count, list[i].base + list[i].size > address);
+	return i;
 }
 
 static bool touches_window(const yara_match *match, const struct ms_view *view)
@@ -215,17 +208,10 @@ static int part_init(struct part *part, const YR_MATCHES *matches)
 /* The first match of the part that starts at `address` or behind it. */
 static size_t part_from(const struct part *part, uint64_t address)
 {
-	size_t low = 0, high = part->count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (match_start(part->list[middle]) < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	bisect(i, part->count, match_start(part->list[i]) >= address);
+	return i;
 }
 
 /* The end of the data that holds address. */

@@ -24,18 +24,10 @@ static uint64_t match_start(const yara_match *match)
 /* The first byte of the data that holds address. */
 static uint64_t data_start(const struct ms_view *view, uint64_t address)
 {
-	size_t low = 0, high = view->data_count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (view->data[middle].base + view->data[middle].size <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < view->data_count && view->data[low].base <= address ? view->data[low].base
-									 : address;
+	bisect(i, view->data_count, view->data[i].base + view->data[i].size > address);
+	return i < view->data_count && view->data[i].base <= address ? view->data[i].base : address;
 }
 
 /* What is wanted of a match: from where on, and up to where. */

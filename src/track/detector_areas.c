@@ -61,17 +61,10 @@ void detector_watch(struct ms_detector *det, struct area *area)
 
 static bool was_watched(const struct area *areas, size_t count, uint64_t base, uint64_t end)
 {
-	size_t low = 0, high = count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (areas[middle].end > base)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low < count && areas[low].base <= base && areas[low].end >= end && areas[low].dirty;
+	bisect(i, count, areas[i].end > base);
+	return i < count && areas[i].base <= base && areas[i].end >= end && areas[i].dirty;
 }
 
 static int add_area(struct ms_detector *det, const struct ms_region *region, uint64_t base,

@@ -192,20 +192,13 @@ static int by_number(const void *a, const void *b)
 static size_t find_number(struct mirror *mirror, uint64_t number)
 {
 	uint64_t *numbers = mirror->numbers.data;
-	size_t low = 0, high = mirror->numbers.count;
+	size_t i;
 
-	if (mirror->sorted < high)
-		qsort(numbers, high, sizeof(*numbers), by_number);
-	mirror->sorted = high;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (numbers[middle] < number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	if (mirror->sorted < mirror->numbers.count)
+		qsort(numbers, mirror->numbers.count, sizeof(*numbers), by_number);
+	mirror->sorted = mirror->numbers.count;
+	bisect(i, mirror->numbers.count, numbers[i] >= number);
+	return i;
 }
 
 bool mirror_next(struct mirror *mirror, uint64_t address, uint64_t end, uint64_t *ret_address)

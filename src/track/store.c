@@ -201,17 +201,10 @@ static int load(struct cursor *cursor, size_t number)
 /* The first block that ends above address. */
 static size_t block_find(const struct generation *generation, uint64_t address)
 {
-	size_t low = 0, high = generation->blocks.count;
+	size_t i;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (generation->blocks.data[middle].head.end > address)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	bisect(i, generation->blocks.count, generation->blocks.data[i].head.end > address);
+	return i;
 }
 
 static int open_cell(const struct cursor *cursor, struct cell_view *ret_view)

@@ -219,8 +219,7 @@ static void segments_settle(struct elfcore *core)
 	size_t kept = 0;
 	uint64_t end = 0;
 
-	if (core->segments.count)
-		qsort(list, core->segments.count, sizeof(*list), segment_order);
+	vec_sort(&core->segments, segment_order);
 	for (size_t i = 0; i < core->segments.count; i++) {
 		struct core_segment s = list[i];
 

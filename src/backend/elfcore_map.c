@@ -82,8 +82,7 @@ static int files_load(struct elfcore *core, struct file_list *out)
 		if (!path_settle(core, &file) || !vec_push(&out->items, file))
 			return err_nomem();
 	}
-	if (out->items.count)
-		qsort(out->items.data, out->items.count, sizeof(*out->items.data), file_order);
+	vec_sort(&out->items, file_order);
 	return 0;
 }
 

@@ -109,8 +109,7 @@ static int add_left_out(const struct linux_space *original, struct region_list *
 		if (!met)
 			r = region_append(out, region);
 	}
-	if (out->items.count)
-		qsort(out->items.data, out->items.count, sizeof(*out->items.data), region_order);
+	vec_sort(&out->items, region_order);
 	return r;
 }
 

@@ -123,8 +123,7 @@ static void sort_modules(struct module_list *out)
 {
 	size_t kept = 0;
 
-	if (out->items.count)
-		qsort(out->items.data, out->items.count, sizeof(*out->items.data), module_order);
+	vec_sort(&out->items, module_order);
 	for (size_t i = 0; i < out->items.count; i++)
 		if (!kept || out->items.data[kept - 1].base != out->items.data[i].base)
 			out->items.data[kept++] = out->items.data[i];

@@ -61,8 +61,7 @@ static void sort_runs(struct vmm_maps *maps)
 	uint64_t end = 0;
 	size_t kept = 0;
 
-	if (maps->runs.count)
-		qsort(maps->runs.data, maps->runs.count, sizeof(*maps->runs.data), run_order);
+	vec_sort(&maps->runs, run_order);
 	for (size_t i = 0; i < maps->runs.count; i++) {
 		struct vmm_run run = maps->runs.data[i];
 
@@ -79,9 +78,7 @@ static void sort_ranges(struct vmm_maps *maps)
 	uint64_t end = 0;
 	size_t kept = 0;
 
-	if (maps->ranges.count)
-		qsort(maps->ranges.data, maps->ranges.count, sizeof(*maps->ranges.data),
-			range_order);
+	vec_sort(&maps->ranges, range_order);
 	for (size_t i = 0; i < maps->ranges.count; i++) {
 		struct vmm_range range = maps->ranges.data[i];
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A growable array. Declare `struct { T *data; size_t count, room; } v` (VEC(T)), then
- * vec_push(&v, value) returns false when memory runs out; free v.data when done.
+ * vec_push(&v, value) returns false when memory runs out; vec_sort(&v, order) puts it in order as
+ * qsort() would; free v.data when done.
  */
 #ifndef MS_BASE_VEC_H
 #define MS_BASE_VEC_H
@@ -32,5 +33,20 @@ static inline bool vec_grow(void **data, size_t count, size_t *room, size_t size
 #define vec_push(vec, ...)                                                                         \
 	(vec_grow((void **)&(vec)->data, (vec)->count, &(vec)->room, sizeof(*(vec)->data)) &&      \
 		((vec)->data[(vec)->count++] = (__VA_ARGS__), true))
+
+/* Most lists are in order already, or empty, where qsort() may not be given their NULL. */
+static inline void array_sort(
+	void *data, size_t count, size_t size, int (*order)(const void *left, const void *right))
+{
+	const char *bytes = data;
+	size_t sorted = 1;
+
+	while (sorted < count && order(bytes + (sorted - 1) * size, bytes + sorted * size) <= 0)
+		sorted++;
+	if (sorted < count)
+		qsort(data, count, size, order);
+}
+
+#define vec_sort(vec, order) array_sort((vec)->data, (vec)->count, sizeof(*(vec)->data), order)
 
 #endif

@@ -62,8 +62,7 @@ void coverage_finish(struct coverage *coverage)
 	struct ms_gap *gaps = coverage->gaps.data;
 	size_t kept = 0;
 
-	if (coverage->gaps.count)
-		qsort(gaps, coverage->gaps.count, sizeof(*gaps), gap_order);
+	vec_sort(&coverage->gaps, gap_order);
 	for (size_t i = 0; i < coverage->gaps.count; i++) {
 		struct ms_gap *last = kept ? &gaps[kept - 1] : NULL;
 

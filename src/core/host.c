@@ -313,8 +313,7 @@ int host_processes(struct ms_host *host, const struct process_list *wanted,
 		process_list_done(&list);
 		return r;
 	}
-	if (list.items.count)
-		qsort(list.items.data, list.items.count, sizeof(*list.items.data), process_order);
+	vec_sort(&list.items, process_order);
 	process_list_done(&host->processes);
 	host->processes = list;
 	host->processes.only = NULL;

@@ -60,8 +60,7 @@ bool kept_account(struct kept_list *list, const struct coverage *coverage)
 		if (!kept_add(list, (struct kept){absent->base, absent->size, absent->state, 0}))
 			return false;
 	}
-	if (list->items.count)
-		qsort(list->items.data, list->items.count, sizeof(*list->items.data), kept_order);
+	vec_sort(&list->items, kept_order);
 	kept_trim(list);
 	return true;
 }

@@ -31,12 +31,9 @@ static int range_compare(const void *left, const void *right)
 void ranges_join(struct ranges *ranges, uint64_t gap)
 {
 	struct ms_range *list = ranges->items.data;
-	size_t kept = 0, sorted = 1;
+	size_t kept = 0;
 
-	while (sorted < ranges->items.count && list[sorted - 1].base <= list[sorted].base)
-		sorted++;
-	if (sorted < ranges->items.count)
-		qsort(list, ranges->items.count, sizeof(*list), range_compare);
+	vec_sort(&ranges->items, range_compare);
 	for (size_t i = 0; i < ranges->items.count; i++) {
 		uint64_t end = list[i].base + list[i].size;
 		struct ms_range *last = kept ? &list[kept - 1] : NULL;

@@ -436,21 +436,6 @@ static int pending_compare(const void *left, const void *right)
 	return a->pattern < b->pattern ? -1 : a->pattern > b->pattern;
 }
 
-/*
- * Puts pending matches in order. None is there twice: a pattern's window that was matched lies so
- * far behind the next anchor that no later window can reach it.
- */
-static void pending_sort(struct search *s)
-{
-	struct pending *list = s->pending.data;
-	size_t sorted = 1;
-
-	while (sorted < s->pending.count && pending_compare(&list[sorted - 1], &list[sorted]) < 0)
-		sorted++;
-	if (sorted < s->pending.count)
-		qsort(list, s->pending.count, sizeof(*list), pending_compare);
-}
-
 /* Collects the matches of the block by anchors. */
 static int block_match(struct search *s)
 {
@@ -504,7 +489,11 @@ static int block_emit(struct search *s)
 	int r = 0;
 
 	s->emitted = 0;
-	pending_sort(s);
+	/*
+	 * None is there twice: a pattern's window that was matched lies so far behind the next
+	 * anchor that no later window can reach it.
+	 */
+	vec_sort(&s->pending, pending_compare);
 	if (s->bytes->literals)
 		r = find_all(s->bytes->literals, s->span->data + s->first, s->span->size - s->first,
 			s->count, literal_found, s);

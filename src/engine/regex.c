@@ -510,17 +510,6 @@ static int pending_compare(const void *left, const void *right)
 	return a->expression < b->expression ? -1 : a->expression > b->expression;
 }
 
-static void pending_sort(struct search *s)
-{
-	struct pending *list = s->work->pending;
-	size_t sorted = 1;
-
-	while (sorted < s->pending && pending_compare(&list[sorted - 1], &list[sorted]) < 0)
-		sorted++;
-	if (sorted < s->pending)
-		qsort(list, s->pending, sizeof(*list), pending_compare);
-}
-
 static int hit_emit(struct search *s, struct pending match)
 {
 	size_t size = (size_t)min_u64((uint64_t)(match.end - match.start), MS_REGEX_MAX);
@@ -540,10 +529,10 @@ static int hit_emit(struct search *s, struct pending match)
 
 static int matches_emit(struct search *s)
 {
-	const struct pending *list = s->work->pending;
+	struct pending *list = s->work->pending;
 	int r = 0;
 
-	pending_sort(s);
+	array_sort(list, s->pending, sizeof(*list), pending_compare);
 	for (size_t i = 0, next; i < s->pending && r == 0; i = next) {
 		struct pending longest = list[i];
 

@@ -122,9 +122,7 @@ int yara_costs_note(struct yara *yara)
 		if (yara->notes.data[i].kind != MS_NOTE_COST)
 			yara->notes.data[kept++] = yara->notes.data[i];
 	yara->notes.count = kept;
-	if (atoms->owners.count)
-		qsort(atoms->owners.data, atoms->owners.count, sizeof(*atoms->owners.data),
-			owner_compare);
+	vec_sort(&atoms->owners, owner_compare);
 	for (size_t i = 0; i < yara->sets.count && r == 0; i++)
 		r = set_note(yara, &yara->sets.data[i]);
 	if (yara->notes.count > kept)

@@ -218,8 +218,7 @@ static int sort_entries(struct reader *reader)
 	struct manifest_entry *entries = reader->manifest->entries.data;
 	size_t count = reader->manifest->entries.count;
 
-	if (count)
-		qsort(entries, count, sizeof(*entries), entry_compare);
+	vec_sort(&reader->manifest->entries, entry_compare);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(entries[i - 1].path, entries[i].path) == 0)
 			return wrong_path(reader, entries[i].path, strlen(entries[i].path),

@@ -204,8 +204,7 @@ static int run_areas(struct ms_detector *det, bool renewed)
 	suspects = det->suspects.data;
 	count = det->suspects.count;
 	memset(&det->suspects, 0, sizeof(det->suspects));
-	if (count)
-		qsort(suspects, count, sizeof(*suspects), by_address);
+	array_sort(suspects, count, sizeof(*suspects), by_address);
 	for (size_t i = 0; i < det->areas.count && r == 0; i++) {
 		struct area *area = &det->areas.data[i];
 

@@ -79,8 +79,7 @@ static void merge(struct run_list *list)
 	struct run *runs = list->items.data;
 	size_t count = 0;
 
-	if (list->items.count)
-		qsort(runs, list->items.count, sizeof(*runs), by_base);
+	vec_sort(&list->items, by_base);
 	for (size_t i = 0; i < list->items.count; i++)
 		if (count && runs[i].base <= end_of(&runs[count - 1]))
 			runs[count - 1].size = max_u64(end_of(&runs[count - 1]), end_of(&runs[i])) -

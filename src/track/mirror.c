@@ -195,7 +195,7 @@ static size_t find_number(struct mirror *mirror, uint64_t number)
 	size_t i;
 
 	if (mirror->sorted < mirror->numbers.count)
-		qsort(numbers, mirror->numbers.count, sizeof(*numbers), by_number);
+		vec_sort(&mirror->numbers, by_number);
 	mirror->sorted = mirror->numbers.count;
 	bisect(i, mirror->numbers.count, numbers[i] >= number);
 	return i;

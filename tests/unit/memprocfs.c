@@ -159,8 +159,7 @@ static void device_that_fails(void)
 	check_error(open_device("version", &host), MS_ERR_UNSUPPORTED, "MemProcFS 4.17");
 	check_error(open_device("physical", &host), MS_ERR_FORMAT, "recognises no system");
 	check_error(open_device("/nowhere/image", &host), MS_ERR_NOT_FOUND, "/nowhere/image");
-	check_error(
-		open_device("file://file=/etc/hostname,write=0", &host), MS_ERR_FORMAT, "16 MiB");
+	check_error(open_device("file://file=/etc/passwd,write=0", &host), MS_ERR_FORMAT, "16 MiB");
 	memset(long_name, 'd', sizeof(long_name) - 1);
 	long_name[sizeof(long_name) - 1] = '\0';
 	check_error(open_device(long_name, &host), MS_ERR_ARGUMENT, "259");
@@ -181,7 +180,7 @@ static void options_are_passed_on(void)
 		.memprocfs_path = beside("vmm-double.so"),
 		.dtb = "0x1000",
 		.memmap = "auto",
-		.pagefile = "/etc/hostname"};
+		.pagefile = "/etc/passwd"};
 	const struct ms_process *list;
 	ms_host *host;
 	size_t count;
@@ -191,7 +190,7 @@ static void options_are_passed_on(void)
 	check_u64(count, 1);
 	check_text(list[0].cmdline,
 		" -device good -disable-python -disable-symbolserver -norefresh -dtb "
-		"0x1000 -memmap auto -pagefile0 /etc/hostname");
+		"0x1000 -memmap auto -pagefile0 /etc/passwd");
 	check_text(list[0].exe, "C:\\double.exe");
 	check_text(list[0].arch, "x86_64");
 	check_text(ms_host_backend(host), "memprocfs");
@@ -260,7 +259,7 @@ static void backend_that_is_chosen(void)
 	choose(NULL, NULL, "good", "memprocfs");
 	choose(NULL, "memprocfs", "good", "memprocfs");
 	choose("vmm:good", "memprocfs", NULL, "memprocfs");
-	choose("raw:/etc/hostname", NULL, NULL, "file");
+	choose("raw:/etc/passwd", NULL, NULL, "file");
 	refuse(NULL, "memprocfs", NULL, MS_ERR_UNSUPPORTED);
 	refuse(NULL, "memprocfs", "proc", MS_ERR_UNSUPPORTED);
 	refuse(NULL, "native", "good", MS_ERR_ARGUMENT);

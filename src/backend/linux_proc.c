@@ -555,9 +555,9 @@ static int list_all(struct pids *pids, struct process_list *out, struct linux_pi
 		if (r == 0)
 			r = taken;
 	}
-	if (count && r == 0)
-		qsort(out->items.data + before, out->items.count - before, sizeof(*out->items.data),
-			by_pid);
+	if (r == 0 && count)
+		array_sort(out->items.data + before, out->items.count - before,
+			sizeof(*out->items.data), by_pid);
 	return r;
 }
 

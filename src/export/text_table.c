@@ -210,7 +210,7 @@ static const char *status_colour(const struct buf *status)
 /* Appends a cell, padded to the column's width. */
 static void cell_put(struct buf *out, const struct buf *text, int width, const char *colour)
 {
-	int gap = abs(width) - text_width(text);
+	int gap = width ? abs(width) - text_width(text) : 0;
 
 	if (width > 0 && gap > 0)
 		buf_fill(out, ' ', (size_t)gap);

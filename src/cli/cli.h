@@ -200,6 +200,9 @@ int output_error(struct output *output, uint32_t pid, const char *what, const ch
 /* Writes the summary record, gives the file its name, and returns the exit status. */
 int output_close(struct output *output, const struct options *options, struct summary *summary);
 
+/* The end of what goes to stdout without an output, such as help: the status, or STATUS_OUTPUT. */
+int stdout_close(int status);
+
 struct ms_value text_value(const char *text);
 struct ms_value number_value(uint64_t number);
 struct ms_value address_value(uint64_t address);

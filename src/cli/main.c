@@ -30,11 +30,10 @@ static int run(const struct command *command, int argc, char **argv)
 	return status < 0 ? STATUS_DONE : status; /* -1: help was asked for and given */
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
 	const struct command *command = argc > 1 ? command_find(argv[1]) : command_find("help");
 
-	signals_catch();
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		printf("memsift %s (%s)\n", ms_version(), ms_features());
 		return STATUS_DONE;
@@ -49,4 +48,10 @@ int main(int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	return run(command, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	signals_catch();
+	return stdout_close(dispatch(argc, argv));
 }

@@ -235,3 +235,14 @@ int output_close(struct output *output, const struct options *options, struct su
 		return interrupted() ? STATUS_INTERRUPTED : STATUS_DONE;
 	return output->failed ? STATUS_OUTPUT : status;
 }
+
+int stdout_close(int status)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	if (errno == EPIPE)
+		return status;
+	complain("cannot write to stdout: %s", strerror(errno ? errno : EIO));
+	return STATUS_OUTPUT;
+}

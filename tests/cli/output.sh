@@ -101,6 +101,25 @@ test_full_stdout() {
 	check_is "$(wc -l <err)" 1
 }
 
+# Help is output like any other: a completion that was not written is no success.
+test_help_that_cannot_be_written() {
+	[ -c /dev/full ] || skip "no /dev/full"
+	for arguments in help "help search" "search --help" "help --as bash" --version; do
+		# shellcheck disable=SC2086
+		"$MEMSIFT" $arguments >/dev/full 2>err
+		status=$?
+		check_status 5
+		check grep -qi "cannot write to stdout: no space left" err
+		# shellcheck disable=SC2086
+		"$MEMSIFT" $arguments >&- 2>err
+		status=$?
+		check_status 5
+	done
+	"$MEMSIFT" help --as man 2>err | true
+	check_is "${PIPESTATUS[0]}" 0
+	check_silent
+}
+
 # `| head -1` ends it quietly.
 test_closed_pipe() {
 	puppet huge

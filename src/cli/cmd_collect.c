@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 8 };
+enum { WORKERS_MAX = 8, COVERAGE_STATUS = 8 /* the column of ms_schema_coverage */ };
 
 struct item {
 	ms_host *host;
@@ -161,16 +161,47 @@ static int limit_reached(struct subject *subject, const char *what)
 	return 0;
 }
 
+/* A search on its way into its file. */
+struct searching {
+	struct subject *subject;
+	struct ms_sink file;
+};
+
+static bool says_complete(const struct ms_record *coverage)
+{
+	static const char complete[] = "complete";
+	const struct ms_value *status = &coverage->values[COVERAGE_STATUS];
+
+	return status->size == strlen(complete) &&
+	       memcmp(status->v.data, complete, status->size) == 0;
+}
+
+/* What a search did not read is told like what a dump did not, unless a dump tells the same. */
+static int take_found(void *ctx, const struct ms_record *record)
+{
+	struct searching *searching = ctx;
+	struct collect *collect = searching->subject->collect;
+
+	if (record->schema == &ms_schema_coverage && (!collect->dump || !says_complete(record))) {
+		lock(collect);
+		collect->output->sink.record(collect->output->sink.ctx, record);
+		evidence_record(collect->evidence, record);
+		unlock(collect);
+	}
+	return searching->file.record(searching->file.ctx, record);
+}
+
 static int write_hits_of(struct subject *subject, const ms_engine *engine, struct ms_sink *sink)
 {
 	struct collect *collect = subject->collect;
+	struct searching searching = {subject, *sink};
 	struct ms_scan scan = {
 		.size = sizeof(scan),
 		.engine = engine,
 		.filter = collect->options->filter,
 		.job = subject_job(subject),
 		.context = 64,
-		.sink = *sink,
+		.sink = {take_found, &searching},
 	};
 	struct ms_total total;
 	int r;
@@ -189,8 +220,9 @@ static int write_hits_of(struct subject *subject, const ms_engine *engine, struc
 	if (collect->hits_left != UINT64_MAX)
 		collect->hits_left -= total.hits;
 	unlock(collect);
-	evidence_log(
-		collect->evidence, "%s: %llu hits", subject->stem, (unsigned long long)total.hits);
+	evidence_log(collect->evidence, "%s: %llu hits in %llu bytes read: %s", subject->stem,
+		(unsigned long long)total.hits, (unsigned long long)total.bytes_read,
+		total.partial || total.hit_limit ? "partial" : "complete");
 	return 0;
 }
 

@@ -233,15 +233,20 @@ void evidence_log(struct evidence *evidence, const char *format, ...)
 	pthread_mutex_unlock(&evidence->lock);
 }
 
+void evidence_record(struct evidence *evidence, const struct ms_record *record)
+{
+	pthread_mutex_lock(&evidence->lock);
+	evidence->summary_sink.record(evidence->summary_sink.ctx, record);
+	pthread_mutex_unlock(&evidence->lock);
+}
+
 void evidence_error(struct evidence *evidence, uint32_t pid, const char *what, const char *why)
 {
 	const struct ms_value values[] = {number_value(pid), text_value(what), text_value(why)};
 	struct ms_record record = {&ms_schema_error, values};
 
 	evidence_log(evidence, "%u: %s: %s", pid, what, why);
-	pthread_mutex_lock(&evidence->lock);
-	evidence->summary_sink.record(evidence->summary_sink.ctx, &record);
-	pthread_mutex_unlock(&evidence->lock);
+	evidence_record(evidence, &record);
 }
 
 void evidence_coverage(struct evidence *evidence, const struct ms_process *process,
@@ -336,8 +341,12 @@ static int put_summary(struct ms_sink *sink, const struct summary *summary)
 		{"bytes_read", MS_TYPE_U64}, {"status", MS_TYPE_TEXT}};
 	static const struct ms_schema schema = {"summary", 4, columns};
 	bool partial = summary->partial || summary->status != 0;
-	const struct ms_value values[] = {number_value(summary->targets),
-		number_value(summary->hits), number_value(summary->bytes_read),
+	/* No search is not a search that found nothing. */
+	struct ms_value hits = number_value(summary->hits);
+
+	hits.present = summary->searched;
+	const struct ms_value values[] = {number_value(summary->targets), hits,
+		number_value(summary->bytes_read),
 		text_value(interrupted() ? "interrupted"
 			   : partial	 ? "partial"
 					 : "complete")};

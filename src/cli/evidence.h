@@ -41,6 +41,7 @@ void evidence_add(struct evidence *evidence, const char *path, uint64_t size, co
 void evidence_error(struct evidence *evidence, uint32_t pid, const char *what, const char *why);
 void evidence_coverage(struct evidence *evidence, const struct ms_process *process,
 	const struct ms_coverage *coverage);
+void evidence_record(struct evidence *evidence, const struct ms_record *record);
 
 /* Writes summary.json, collection.log and the manifest. */
 int evidence_close(struct evidence *evidence, const struct summary *summary);

@@ -199,6 +199,35 @@ test_collect_compressed() {
 	esac
 }
 
+# Without a dump, it is the search that tells what was read: on stdout, in the summary and the log.
+test_search_that_is_partial() {
+	puppet plain
+	run collect $pid --memory-search '70 75 70 70 65 74' --max-process-size 4K -o text
+	check_status 3
+	check grep -qE 'skipped .*limit.*partial' out
+	check grep -qE ' hits in 4096 bytes read: partial$' text/collection.log
+	run collect $pid --memory-search '70 75 70 70 65 74' --max-process-size 4K -o records -f ndjson
+	check_status 3
+	check_is "$(record coverage read,status)" "$(printf '4096\tpartial')"
+	cp records/summary.json summary
+	check_is "$(grep -c '"type":"coverage".*"status":"partial"' summary)" 1
+	# Where both are complete, once is enough.
+	run collect $pid --memory-search '70 75 70 70 65 74' --dump-process-memory -o both -f ndjson
+	check_status 0
+	check_is "$(record coverage status)" complete
+}
+
+# Zero hits of what was not searched would read like a result.
+test_hits_without_a_search() {
+	puppet plain
+	run collect $pid -o dumped
+	check_status 0
+	check_is "$(grep -h '"type":"summary"' dumped/*.json | grep -c '"hits":null')" 2
+	run collect $pid --memory-search '01 23 45 67 89 AB CD EF 10 32 54 76' -o searched
+	check_status 0
+	check_is "$(grep -h '"type":"summary"' searched/*.json | grep -c '"hits":0')" 2
+}
+
 test_existing_folder_is_kept() {
 	puppet plain
 	mkdir -p evidence

@@ -285,7 +285,6 @@ static void dump_part(struct subject *subject, const char *path, ms_filter *filt
 		.format = raw ? MS_DUMP_RAW : MS_DUMP_CORE,
 		.filter = filter,
 		.job = subject_job(subject),
-		.pause = pause_of(options),
 		.zstd = options->compress,
 		.file_flags = evidence_file_flags(subject->collect->evidence),
 		.wrote = wrote,
@@ -339,10 +338,17 @@ static void dump_parts(struct subject *subject)
 static void collect_source(struct subject *subject)
 {
 	struct collect *collect = subject->collect;
+	int r;
 
 	write_records(subject, "process.json", write_process);
 	write_records(subject, "regions.json", write_regions);
 	write_records(subject, "modules.json", write_modules);
+	/* From here on it is one moment, so that what was found is in the dump. */
+	r = ms_source_pause(subject->source, pause_of(collect->options));
+	if (r < 0) {
+		subject_error(subject, r, "pause");
+		return;
+	}
 	if (collect->engine && !interrupted())
 		write_records(subject, "hits.json", write_hits);
 	if (collect->rules && !interrupted())

@@ -228,6 +228,26 @@ test_hits_without_a_search() {
 	check_is "$(grep -h '"type":"summary"' searched/*.json | grep -c '"hits":0')" 2
 }
 
+# A pause holds for all of it: what was found is what is in the dump, though the target counts on.
+test_pause_is_for_all() {
+	local how end
+
+	puppet pair
+	tell count
+	end=$(printf 0x%x $((at_pair + 8)))
+	for how in freeze fork; do
+		run collect $pid --pause $how --memory-search '?? ?? ?? ?? 01 01 01 01' \
+			--dump-process-memory --address $at_pair-$end -o $how
+		check_status 0
+		found=$(grep "\"address\":\"$at_pair\"" $how/*/hits.json |
+			sed 's/.*"bytes":"\([^"]*\)".*/\1/')
+		run read $how/*/*.core $at_pair 8 -f ndjson
+		check_status 0
+		check_is "$(record data bytes)" "$found"
+	done
+	check grep -qE '^State:\s+[SR]' /proc/$pid/status
+}
+
 test_existing_folder_is_kept() {
 	puppet plain
 	mkdir -p evidence

@@ -127,6 +127,16 @@ static int read_all(struct reading *reading)
 	return 0;
 }
 
+/* What was shown until then stands: a target that ends under way makes it partial. */
+static int read_failed(struct reading *reading, const struct ms_process *process, int status)
+{
+	struct summary *summary = reading->summary;
+
+	output_error(reading->output, process->pid, process->name, ms_error());
+	summary_fail(summary, status);
+	return summary->bytes_read ? summary->status : status_of(status);
+}
+
 static int read_target(struct reading *reading, const struct targets *targets)
 {
 	const struct target_group *group = &targets->groups[0];
@@ -136,7 +146,7 @@ static int read_target(struct reading *reading, const struct targets *targets)
 	int r = ms_source_open_process(group->host, &group->list[0], &reading->source);
 
 	if (r < 0)
-		return fail(r);
+		return read_failed(reading, &group->list[0], r);
 	/* An address that is mapped nowhere is a mistake, not a gap. */
 	r = ms_source_read(reading->source, reading->address, &byte, 1, &got, &gap);
 	if (r == 0 && !got && gap.state == MS_STATE_VANISHED && gap.size >= reading->size) {
@@ -150,7 +160,7 @@ static int read_target(struct reading *reading, const struct targets *targets)
 	reading->summary->targets = 1;
 	ms_source_free(reading->source);
 	if (r < 0 && r != MS_ERR_STOPPED)
-		return fail(r);
+		return read_failed(reading, &group->list[0], r);
 	return STATUS_DONE;
 }
 
@@ -195,7 +205,8 @@ int cmd_read(struct options *options)
 		status = output_open(&output, options);
 	}
 	if (status == STATUS_DONE) {
-		summary.status = read_target(&reading, &targets);
+		status = read_target(&reading, &targets);
+		summary.status = status;
 		status = output_close(&output, options, &summary);
 	}
 	targets_close(&targets);

@@ -91,6 +91,28 @@ test_untouched() {
 	check_is "$(record region resident)" 0
 }
 
+# What was read before the target ended stands, and the rest is said to be missing.
+test_target_ends_midway() {
+	puppet huge
+	mkfifo pipe
+	for format in ndjson text; do
+		[ $format = ndjson ] || puppet huge
+		"$MEMSIFT" read $pid $at_huge 4M -f $format >pipe 2>err &
+		reader=$!
+		{
+			head -c 100 >out
+			end_puppet
+			cat >>out
+		} <pipe
+		wait $reader
+		status=$?
+		check_status 3
+		[ $format = text ] || check_is "$(record error pid)" $pid
+	done
+	check_err "pid $pid (puppet) ended"
+	check grep -q "^0*${at_huge#0x} " out
+}
+
 test_several_processes_match() {
 	cp "$PUPPET" ms-twin
 	PUPPET_PATH=$PWD/ms-twin puppet plain

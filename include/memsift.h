@@ -673,8 +673,8 @@ struct ms_verified {
 
 /*
  * Checks every file of a folder against its manifest.json and hands a record of type "file" for
- * each to the sink (needs the feature "verify"). Paths that lead out of the folder, or through
- * symbolic links, are refused.
+ * each to the sink (needs the feature "verify"), and an error before those that may not be read.
+ * Paths that lead out of the folder, or through symbolic links, are refused.
  */
 MS_API int ms_folder_verify(
 	const char *folder, const struct ms_sink *sink, struct ms_verified *ret_verified);

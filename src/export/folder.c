@@ -138,6 +138,25 @@ static int examine(
 	return r;
 }
 
+/* A file that may not be read does not match; but nobody should take it for tampered with. */
+static int tell_denied(struct verify *verify, const char *path)
+{
+	CLEANUP(buf_done) struct buf why = {0};
+
+	buf_format(&why,
+		"cannot open %s to verify it: permission denied; run as who collected it, or as "
+		"root",
+		path);
+	if (why.failed)
+		return err_nomem();
+	const struct ms_value values[] = {{0}, value_text(path), value_text(why.data)};
+	const struct ms_record record = {&ms_schema_error, values};
+
+	if (verify->sink->record(verify->sink->ctx, &record) != 0)
+		return err_set(MS_ERR_STOPPED, "the verification was stopped");
+	return 0;
+}
+
 static int verify_entry(struct verify *verify, const struct manifest_entry *entry)
 {
 	AUTO_CLOSE int fd = open_inside(verify->folder, entry->path);
@@ -154,11 +173,11 @@ static int verify_entry(struct verify *verify, const struct manifest_entry *entr
 	}
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return err_errno(err_from_errno(errno), errno, "cannot open a file to verify it");
-	if (fd >= 0) {
-		r = examine(verify, fd, entry, &found);
-		if (r < 0)
-			return r;
-	}
+	r = fd >= 0	      ? examine(verify, fd, entry, &found)
+	    : errno == EACCES ? tell_denied(verify, entry->path)
+			      : 0;
+	if (r < 0)
+		return r;
 	if (strcmp(found.sha256, entry->sha256) == 0) {
 		verify->counts.good++;
 		return report(verify, entry->path, &found, "ok");

@@ -30,7 +30,8 @@ enum {
  * manifest first, by path, with the status ok, changed or missing, then those it does not name,
  * with the status extra. The size is what was found (of a missing file, what the manifest says),
  * the hash likewise; a hash that was not computed, since the size differs already, is absent.
- * Changed is also what is no regular file, lies behind a symbolic link, or cannot be read.
+ * Changed is also what is no regular file, lies behind a symbolic link, or cannot be read; where
+ * permission is missing, a record of ms_schema_error before it says so.
  */
 extern const struct ms_schema schema_file;
 

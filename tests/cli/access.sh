@@ -110,6 +110,23 @@ test_output_folder_without_permission() {
 	check_err closed
 }
 
+# What may not be read does not match, but is not said to be changed without a word.
+test_verify_without_permission() {
+	need_feature verify
+	as_nobody
+	puppet plain
+	run collect $pid -o evidence
+	check_status 0
+	chmod -R a+rX evidence
+	chmod 600 evidence/collection.log
+	run_as_nobody verify evidence
+	check_status 3
+	check_err "cannot open collection.log to verify it: permission denied"
+	check_is "$(wc -l <err)" 1
+	run_as_nobody verify evidence -f ndjson
+	check_is "$(record error what)" collection.log
+}
+
 # A process in a mount and pid namespace of its own, whose program is nowhere outside of it.
 test_container() {
 	need_root

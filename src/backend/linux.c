@@ -35,6 +35,7 @@
 enum {
 	ATTACH_TRIES = 3, /* a process may exec while it is attached to, but hardly often */
 	STAT_TEXT = 1024,
+	STATUS_TEXT = 16 * 1024, /* a few hundred bytes, but for long lists of groups */
 	AUXV_MAX = 4096,
 	MOUNTINFO_MAX = 64 * 1024 * 1024,
 	DESCRIPTORS = 1024,
@@ -124,6 +125,20 @@ static void grow_descriptor_table(int any_fd)
 	fd = fcntl(any_fd, F_DUPFD_CLOEXEC, (int)min_u64(os_descriptor_limit(), DESCRIPTORS) - 1);
 }
 
+/* Seen from a pid namespace further out, a process has one number more (Linux 4.1). */
+static bool has_other_numbers(void)
+{
+	char text[STATUS_TEXT];
+	ssize_t size = linux_read_at(AT_FDCWD, "/proc/self/status", text, sizeof(text));
+	const char *line = size > 0 ? strstr(text, "\nNSpid:") : NULL;
+	char *end = NULL;
+
+	if (!line)
+		return false;
+	strtol(line + strlen("\nNSpid:"), &end, 10);
+	return *end == '\t';
+}
+
 static int local_open(struct ms_host *host, const char *spec)
 {
 	struct linux_host *lh = host->priv;
@@ -140,7 +155,7 @@ static int local_open(struct ms_host *host, const char *spec)
 	if (length <= 0)
 		return err_errno(err_from_errno(errno), errno,
 			"cannot list processes: /proc is not mounted, or of no use");
-	lh->foreign_proc = strtol(self, NULL, 10) != getpid();
+	lh->foreign_proc = strtol(self, NULL, 10) != getpid() || has_other_numbers();
 	return 0;
 }
 
@@ -276,6 +291,20 @@ static int check_identity(struct ms_source *src)
 	note_shared_space(src, st.ppid);
 	return 0;
 }
+
+int linux_may_stop(const struct ms_source *src)
+{
+	const struct linux_host *lh = src->host->priv;
+
+	if (!lh->foreign_proc)
+		return 0;
+	return err_set(MS_ERR_UNSUPPORTED,
+		"pid %u cannot be stopped: /proc is that of another pid namespace, and here the "
+		"number "
+		"is another process's; run memsift there, or mount /proc anew",
+		src->process.pid);
+}
+
 static int open_file(const struct ms_source *src, const char *name, const char *what, int *ret_fd)
 {
 	int fd = openat(linux_of(src)->space, name, O_RDONLY | O_CLOEXEC);
@@ -491,8 +520,10 @@ static int enter_twin(struct ms_source *src)
 static int source_pause(struct ms_source *src, enum ms_pause how)
 {
 	struct linux_source *ls = linux_of(src);
-	int r = 0;
+	int r = how == MS_PAUSE_FREEZE ? linux_may_stop(src) : 0;
 
+	if (r < 0)
+		return r;
 	if (how == MS_PAUSE_FREEZE)
 		return ls->pause ? 0 : linux_pause(src->process.pid, ls->dir, &ls->pause);
 	if (how == MS_PAUSE_FORK)

@@ -89,6 +89,9 @@ bool linux_alive(const struct linux_source *ls);
 /* Sets the error of an address space that is gone. */
 int linux_gone(const struct ms_source *src);
 
+/* 0 if ptrace() means the same process by this number as /proc does. */
+int linux_may_stop(const struct ms_source *src);
+
 /*
  * Where the file system of a device number, or of a mount's number, lives: as memsift's own
  * namespace shows it, else as the target's does. May be called from several threads.

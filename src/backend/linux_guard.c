@@ -85,8 +85,10 @@ int guard_new(struct ms_source *src, int (*job)(struct guard *guard), struct gua
 	struct linux_source *ls = linux_of(src);
 	struct guard *guard;
 	uint64_t pc = 0;
-	int r = src->regions_known ? 0 : source_refresh(src);
+	int r = linux_may_stop(src);
 
+	if (r == 0 && !src->regions_known)
+		r = source_refresh(src);
 	if (r < 0 || (r = find_instruction(src, &pc)) < 0)
 		return r;
 	if (src->process.pid == (uint32_t)getpid())

@@ -182,6 +182,51 @@ test_inside_a_container() {
 	check grep -qE '^namespaces +limited' doctor
 }
 
+# With the /proc of a pid namespace further out, a number there is somebody else's here: who has it
+# is not stopped, let alone made to work for memsift.
+test_proc_of_another_namespace() {
+	need_root
+	need unshare
+	unshare -mpf --mount-proc true 2>/dev/null || skip "unshare is not permitted here"
+	cat >outer <<-END
+		#!/bin/bash
+		"$PUPPET" plain <>input >output &
+		export target=\$!
+		until grep -q ready output; do sleep 0.05; done
+		unshare -pf --kill-child bash ./inner
+	END
+	cat >inner <<-END
+		#!/bin/bash
+		for i in {1..9}; do sleep 1000 & done
+		# Here it is one of those that has the number.
+		kill -0 \$target || exit
+		for how in freeze fork; do
+			"$MEMSIFT" dump \$target --pause \$how -o core.\$how 2>>err.dump
+			echo \$? >>statuses
+		done
+		"$MEMSIFT" watch \$target --rounds 1 --interval 10ms 2>err.watch
+		echo \$? >>statuses
+		"$MEMSIFT" dump \$target -o core
+		"$MEMSIFT" search \$target -t puppet-plain-needle -f ndjson >out
+		echo \$? >>statuses
+	END
+	mkfifo input
+	unshare -mpf --kill-child --mount-proc bash ./outer >log 2>&1
+	[ -s statuses ] || skip "no process inside has the number"
+	cp out found
+	cp err.dump err
+	check_is "$(cat statuses | tr '\n' ' ')" "2 2 0 0 "
+	check_is "$(grep -c 'cannot be stopped: /proc is that of another pid namespace' err)" 2
+	run doctor
+	! grep -q '^change tracking *ok' out || check grep -q 'another pid namespace' err.watch
+	[ ! -e core.freeze ] && [ ! -e core.fork ] || fail "a core of who knows whom"
+	cp found out
+	[ "$(record hit address | wc -l)" -gt 3000 ] || fail "not found"
+	run search ./core -t puppet-plain-needle
+	check_status 0
+	[ "$(hits)" -gt 3000 ] || fail "not in the core"
+}
+
 # A process whose first thread has ended goes on, and so does what is read of it.
 test_leader_ended() {
 	puppet leader plain

@@ -61,11 +61,24 @@ static bool is_running(ms_host *host, const char *name)
 
 static bool is_file(const struct options *options, ms_host *host, const char *word)
 {
-	if (options->from || !ms_host_is_local(host) || strncmp(word, "re:", 3) == 0)
+	if (options->from || (host && !ms_host_is_local(host)) || strncmp(word, "re:", 3) == 0)
 		return false;
 	if (strchr(word, '/'))
 		return true;
 	return access(word, F_OK) == 0 && !is_running(host, word);
+}
+
+/* Whether nothing but files is named: they need no host, which may not even be there (no /proc). */
+static bool only_files(const struct options *options)
+{
+	if (options->from || options->host.backend || options->host.device || options->pids ||
+		options->names || options->all || options->user)
+		return false;
+	for (int i = 0; i < options->operand_count; i++)
+		if (!strchr(options->operands[i], '/') ||
+			strncmp(options->operands[i], "re:", 3) == 0)
+			return false;
+	return options->operand_count > 0;
 }
 
 static bool sort_words(const struct options *options, ms_host *host, struct words *words)
@@ -110,7 +123,7 @@ static bool add_group(
 	return true;
 }
 
-/* Adds what is chosen on the main host; takes the host over. */
+/* Adds what is chosen on the main host, if there is one; takes it over. */
 static int open_main(const struct options *options, const struct words *words, ms_host *host,
 	struct targets *targets)
 {
@@ -124,7 +137,7 @@ static int open_main(const struct options *options, const struct words *words, m
 		.user = options->user,
 		/* A file's host has but one process, as a rule: that one, then. */
 		.all = options->all || !any,
-		.include_system = options->include_system || !ms_host_is_local(host),
+		.include_system = options->include_system || (host && !ms_host_is_local(host)),
 		.tree = options->tree,
 		.brief = options->brief,
 		.missing = missing,
@@ -135,7 +148,7 @@ static int open_main(const struct options *options, const struct words *words, m
 	size_t count;
 	int r;
 
-	if (!any && ms_host_is_local(host)) {
+	if (!any && (!host || ms_host_is_local(host))) {
 		ms_host_free(host);
 		return STATUS_DONE;
 	}
@@ -206,6 +219,24 @@ static int open_all(const struct options *options, ms_host *host, struct targets
 	return status;
 }
 
+static void note_backend(struct options *options, const ms_host *host)
+{
+	free(options->backend);
+	free(options->why);
+	options->backend = strdup(ms_host_backend(host));
+	options->why = strdup(ms_host_why(host));
+}
+
+/* Where all targets are files, it is not this machine's processes that are read. */
+static void note_backend_of(struct options *options, const struct targets *targets)
+{
+	for (size_t i = 0; i < targets->group_count; i++)
+		if (ms_host_is_local(targets->groups[i].host))
+			return;
+	if (targets->group_count)
+		note_backend(options, targets->groups[0].host);
+}
+
 int host_open(struct options *options, ms_host **ret_host)
 {
 	int r;
@@ -215,10 +246,7 @@ int host_open(struct options *options, ms_host **ret_host)
 	r = ms_host_open_with(options->from, &options->host, ret_host);
 	if (r < 0)
 		return r;
-	free(options->backend);
-	free(options->why);
-	options->backend = strdup(ms_host_backend(*ret_host));
-	options->why = strdup(ms_host_why(*ret_host));
+	note_backend(options, *ret_host);
 	if ((options->host.backend || options->host.device) && !options->quiet && options->why)
 		complain("memory is read by the backend %s: %s", options->backend, options->why);
 	return 0;
@@ -226,11 +254,11 @@ int host_open(struct options *options, ms_host **ret_host)
 
 int targets_open(struct options *options, struct targets *ret_targets)
 {
-	ms_host *host;
+	ms_host *host = NULL;
 	int r, status;
 
 	*ret_targets = (struct targets){0};
-	r = host_open(options, &host);
+	r = only_files(options) ? 0 : host_open(options, &host);
 	if (r < 0)
 		return fail(r);
 	status = open_all(options, host, ret_targets);
@@ -240,7 +268,9 @@ int targets_open(struct options *options, struct targets *ret_targets)
 				options->command);
 		status = ret_targets->missing ? STATUS_TARGET : STATUS_USAGE;
 	}
-	if (status != STATUS_DONE)
+	if (status == STATUS_DONE)
+		note_backend_of(options, ret_targets);
+	else
 		targets_close(ret_targets);
 	return status;
 }

@@ -40,6 +40,24 @@ test_core_as_target() {
 	check_status 4
 }
 
+# A file needs no processes, nor a /proc to list them by; and it is a file that was read.
+test_files_without_proc() {
+	make_core
+	run search ./core -t puppet-stack-needle -f ndjson
+	check_is "$(record meta backend)" file
+	run search core -t puppet-stack-needle -f ndjson
+	check_is "$(record meta backend)" file
+	run ps $$ -f ndjson
+	check_is "$(record meta backend)" native
+	need_root
+	need unshare
+	unshare -m true 2>/dev/null || skip "unshare is not permitted here"
+	echo "umount -l /proc && exec \"$MEMSIFT\" search ./core -t puppet-stack-needle" >without
+	unshare -m bash ./without >out 2>err
+	check_is $? 0
+	check_is "$(hits)" 1
+}
+
 # Told apart by content, never by extension.
 test_names_mean_nothing() {
 	make_core

@@ -20,7 +20,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-enum { NAME_TRIES = 16, NAME_SIZE = 40, SPARSE_PAGE = 4096 };
+enum { NAME_TRIES = 16, NAME_SIZE = 40, SELF_MAX = 40, SPARSE_PAGE = 4096 };
 
 struct ms_file {
 	char *path;	      /* as the caller gave it, for messages */
@@ -131,6 +131,12 @@ static int folder_open(ms_file *file)
 	return r;
 }
 
+static const char *self_path(int fd, char text[SELF_MAX])
+{
+	snprintf(text, SELF_MAX, "/proc/self/fd/%d", fd);
+	return text;
+}
+
 static int temporary_name(ms_file *file)
 {
 	uint64_t number;
@@ -142,13 +148,23 @@ static int temporary_name(ms_file *file)
 	return 0;
 }
 
+/* By way of /proc, which is not everywhere; without it, only privileged programs can. */
+static bool can_be_named(int fd)
+{
+	char self[SELF_MAX];
+
+	return fd >= 0 && access(self_path(fd, self), F_OK) == 0;
+}
+
 static int temporary_create(ms_file *file)
 {
 	/* Without a name nothing is left behind even if memsift is killed (Linux >= 3.11). */
 	file->fd = openat(file->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	file->nameless = file->fd >= 0;
+	file->nameless = can_be_named(file->fd);
 	if (file->nameless)
 		return 0;
+	cleanup_close(&file->fd);
+	file->fd = -1;
 	for (int i = 0; i < NAME_TRIES; i++) {
 		int r = temporary_name(file);
 
@@ -372,10 +388,9 @@ static int rename_new(const ms_file *file)
 /* Gives a file without a name one, which must be new; -1 and errno on failure. */
 static int link_as(const ms_file *file, const char *name)
 {
-	char self[40];
+	char self[SELF_MAX];
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
-	return linkat(AT_FDCWD, self, file->folder, name, AT_SYMLINK_FOLLOW);
+	return linkat(AT_FDCWD, self_path(file->fd, self), file->folder, name, AT_SYMLINK_FOLLOW);
 }
 
 static int rename_final(ms_file *file)

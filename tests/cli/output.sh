@@ -15,6 +15,22 @@ test_output_file() {
 	check [ -s hits ]
 }
 
+# A file without a name gets one by way of /proc; where there is none, it had one all the time.
+test_output_without_proc() {
+	need_root
+	need unshare
+	unshare -m true 2>/dev/null || skip "unshare is not permitted here"
+	echo needle >image
+	for force in "" --force; do
+		echo "umount -l /proc && exec \"$MEMSIFT\" search ./image -t needle -o result $force" >without
+		unshare -m bash ./without >out 2>err
+		check_is $? 0
+		check grep -q needle result
+		check_is "$(stat -c %a result)" 600
+	done
+	check_folder . err image out result without
+}
+
 test_existing_file_is_kept() {
 	puppet plain
 	echo precious >file

@@ -179,7 +179,8 @@ MS_API int ms_host_processes(ms_host *host, const struct ms_process **ret_list, 
 struct ms_selection {
 	size_t size;	     /* sizeof(struct ms_selection) */
 	const char *pids;    /* "12,34" */
-	const char *names;   /* "sshd,re:^post": whole name, or base name of the program */
+	const char *names;   /* "sshd,re:^post": whole name, or base name of the program; "\\," is a
+				comma of a name or expression */
 	const char *exclude; /* pids and names to leave out */
 	const char *user;    /* account name or number */
 	bool all;	     /* every process, except system ones... */

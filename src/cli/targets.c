@@ -36,6 +36,25 @@ static bool append_word(char **list, const char *word)
 	return true;
 }
 
+/* A word of the command line is one name, whatever is in it. */
+static bool append_name(char **list, const char *word)
+{
+	char *escaped = malloc(2 * strlen(word) + 1), *to = escaped;
+	bool good;
+
+	if (!escaped)
+		return false;
+	for (const char *c = word; *c; c++) {
+		if (*c == ',')
+			*to++ = '\\';
+		*to++ = *c;
+	}
+	*to = '\0';
+	good = append_word(list, escaped);
+	free(escaped);
+	return good;
+}
+
 static const char *last_part(const char *path)
 {
 	const char *slash = path ? strrchr(path, '/') : NULL;
@@ -96,7 +115,7 @@ static bool sort_words(const struct options *options, ms_host *host, struct word
 		else if (is_file(options, host, word))
 			words->files[words->file_count++] = word;
 		else
-			good = append_word(&words->names, word);
+			good = append_name(&words->names, word);
 	}
 	return good;
 }

@@ -104,6 +104,22 @@ static int unpick(struct picks *picks, const char *text, bool value, size_t *ret
 
 typedef int pick_fn(struct picks *picks, const char *text, bool value, size_t *ret_matched);
 
+/* The next member, ended in place, or NULL; "\\," stands for a comma that is part of one. */
+static char *next_member(char **rest)
+{
+	char *member = *rest, *from = member, *to = member;
+
+	if (!member)
+		return NULL;
+	while (*from && *from != ',') {
+		from += from[0] == '\\' && from[1] == ',';
+		*to++ = *from++;
+	}
+	*rest = *from ? from + 1 : NULL;
+	*to = '\0';
+	return member;
+}
+
 /* Goes through a comma-separated list; reports members that matched nothing. */
 static int pick_list(struct picks *picks, const char *list, pick_fn *pick, bool value,
 	const struct ms_selection *selection)
@@ -113,7 +129,7 @@ static int pick_list(struct picks *picks, const char *list, pick_fn *pick, bool 
 
 	if (!copy)
 		return err_nomem();
-	while ((member = strsep(&rest, ","))) {
+	while ((member = next_member(&rest))) {
 		size_t matched = 0;
 		int r = *member ? pick(picks, member, value, &matched)
 				: err_set(MS_ERR_ARGUMENT, "\"%s\": a member of the list is empty",

@@ -75,6 +75,25 @@ test_selection() {
 	check_err "no process matches \"${one%?}\""
 }
 
+# Options take lists, but a word is one name, and an expression may have commas.
+test_names_with_commas() {
+	local self=$BASHPID
+
+	cp "$PUPPET" "ms,$self"
+	PUPPET_PATH="$PWD/ms,$self" puppet plain
+	for word in "ms,$self" "re:^ms,{1,2}$self\$"; do
+		run ps "$word" -f ndjson
+		check_status 0
+		check_is "$(record process pid)" $pid
+		run ps -n "${word//,/\\,}" -f ndjson
+		check_status 0
+		check_is "$(record process pid)" $pid
+	done
+	run ps "ms,nosuch$self"
+	check_status 4
+	check_err "no process matches \"ms,nosuch$self\""
+}
+
 # What is there is done; what is not makes it partial.
 test_one_target_of_two_is_missing() {
 	puppet plain

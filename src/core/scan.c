@@ -440,7 +440,7 @@ static void report_progress(struct run_state *state)
 	struct ms_progress progress = {
 		.bytes_done = state->bytes_done,
 		.bytes_total = max_u64(state->bytes_total, state->bytes_done),
-		.hits = state->hits,
+		.hits = state->scan->copies ? 0 : state->hits,
 		.targets_done = state->first,
 		.targets_total = state->scan->target_count,
 	};
@@ -576,6 +576,7 @@ int scan_run_whole(const struct scan *scan)
 		job.process_bytes_max = job.bytes_max;
 	job.bytes_max = 0;
 	whole.job = &job;
+	whole.copies = true;
 	whole.target_count = 1;
 	return scan_run(&whole, &limit, &stopped);
 }

@@ -25,6 +25,7 @@ struct scan {
 	const struct ms_job *job;
 	size_t context;
 	size_t target_count;
+	bool copies; /* what the engine passes on is the memory itself: progress tells of no hits */
 
 	/*
 	 * NULL, or a second source that is read at the same addresses as the only target: spans

@@ -272,6 +272,10 @@ test_progress() {
 	! grep -q '%' err || fail "progress, though stderr is no terminal"
 	script -qec "$MEMSIFT search ./large -t needle --timeout 2s" /dev/null </dev/null >out
 	check grep -q '% ' out
+	# A dump finds nothing, however many pieces it is made of.
+	script -qec "$MEMSIFT dump ./large -o core --timeout 2s" /dev/null </dev/null >out
+	check grep -q '% ' out
+	! grep -q ' hits' out || fail "a dump with hits"
 	script -qec "$MEMSIFT search ./large -t needle --timeout 1500ms -q" /dev/null </dev/null >out
 	! grep -q '[0-9]% ' out || fail "progress, though quiet"
 }

@@ -224,6 +224,9 @@ enum ms_pause pause_of(const struct options *options);
 
 /* Narrows a job to what the limits leave after what was done since; false when no bytes are. */
 bool job_rest(struct ms_job *job, uint64_t bytes_read, uint64_t started_ns);
+
+/* The line that tells on stderr how far a job is; from its second second on. ctx is not used. */
+void progress_show(void *ctx, const struct ms_progress *progress);
 void progress_clear(void);
 
 /* What a total of the library means for the summary. */

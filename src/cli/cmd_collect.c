@@ -40,7 +40,7 @@ struct collect {
 	unsigned threads; /* of each job */
 
 	pthread_mutex_t lock; /* guards what follows, and output */
-	size_t next;
+	size_t next, finished;
 	uint64_t bytes_left; /* UINT64_MAX for no limit; one worker then, here and below */
 	uint64_t hits_left;
 	char **stems; /* of the folders made so far */
@@ -128,13 +128,28 @@ static int write_modules(struct subject *subject, struct ms_sink *sink)
 	return r;
 }
 
+/* Of several processes it is told of each how far it is, and of all how many are done. */
+static void tell_progress(void *ctx, const struct ms_progress *progress)
+{
+	struct collect *collect = ctx;
+	struct ms_progress one = *progress;
+
+	lock(collect);
+	one.targets_done = collect->finished;
+	one.targets_total = collect->item_count;
+	progress_show(NULL, &one);
+	unlock(collect);
+}
+
 static struct ms_job subject_job(const struct subject *subject)
 {
 	struct ms_job job = job_make(subject->collect->options);
 
 	job.threads = subject->collect->threads;
-	if (subject->collect->item_count > 1)
-		job.progress = NULL;
+	if (subject->collect->item_count > 1 && job.progress) {
+		job.progress = tell_progress;
+		job.ctx = subject->collect;
+	}
 	job.bytes_max = 0;
 	job_rest(&job, 0, subject->collect->output->started_ns);
 	if (subject->collect->bytes_left != UINT64_MAX)
@@ -429,6 +444,9 @@ static void collect_process(struct collect *collect, const struct item *item)
 			collect->summary.status = STATUS_PARTIAL;
 		unlock(collect);
 	}
+	lock(collect);
+	collect->finished++;
+	unlock(collect);
 	ms_source_free(subject.source);
 	free(subject.folder);
 	free(subject.stem);

@@ -14,7 +14,7 @@ enum { SHOW_AFTER_NS = 1000000000, STEM_MAX = 64 };
 
 static atomic_int interrupt_count;
 
-/* The progress line on the screen; only the thread that runs the job touches it. */
+/* The progress line on the screen; one thread at a time touches it. */
 static atomic_bool progress_shown;
 
 /*
@@ -125,7 +125,7 @@ static void size_text(uint64_t size, char text[16])
 	snprintf(text, 16, *units == 'B' ? "%.0f%c" : "%.1f%c", value, *units);
 }
 
-static void show_progress(void *ctx, const struct ms_progress *progress)
+void progress_show(void *ctx, const struct ms_progress *progress)
 {
 	static _Thread_local uint64_t first_ns;
 	char done[16], total[16];
@@ -176,7 +176,7 @@ struct ms_job job_make(const struct options *options)
 		.process_bytes_max = options->process_bytes_max,
 		.hits_max = options->hits_max,
 		.cancelled = job_cancelled,
-		.progress = show ? show_progress : NULL,
+		.progress = show ? progress_show : NULL,
 	};
 }
 

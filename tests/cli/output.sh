@@ -276,6 +276,9 @@ test_progress() {
 	script -qec "$MEMSIFT dump ./large -o core --timeout 2s" /dev/null </dev/null >out
 	check grep -q '% ' out
 	! grep -q ' hits' out || fail "a dump with hits"
+	ln -s large other
+	script -qec "$MEMSIFT collect ./large ./other -o evidence --timeout 2s" /dev/null </dev/null >out
+	check grep -q '% .*process 1 of 2' out
 	script -qec "$MEMSIFT search ./large -t needle --timeout 1500ms -q" /dev/null </dev/null >out
 	! grep -q '[0-9]% ' out || fail "progress, though quiet"
 }

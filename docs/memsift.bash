@@ -2,7 +2,7 @@
 _memsift()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} options=
-    if [ "$COMP_CWORD" -eq 1 ] && [[ $cur != -* ]]; then
+    if [[ ($COMP_CWORD -eq 1 || ${COMP_WORDS[1]} == help) && $cur != -* ]]; then
         COMPREPLY=($(compgen -W 'ps regions modules read search strings scan watch yara dump snapshot diff collect verify doctor help' -- "$cur"))
         return
     fi
@@ -28,7 +28,11 @@ _memsift()
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$cur"))
     else
-        COMPREPLY=($(compgen -f -W "$(cat /proc/[0-9]*/comm 2>/dev/null)" -- "$cur"))
+        # compgen -W expands its words like a command line, and a process chooses its
+        # own name: only harmless ones are offered.
+        mapfile -t COMPREPLY < <(
+            compgen -f -- "$cur"
+            compgen -W "$(grep -hsx '[[:alnum:]_][[:alnum:]_.+-]*' /proc/[0-9]*/comm)" -- "$cur")
     fi
 }
-complete -F _memsift memsift
+complete -o filenames -F _memsift memsift

@@ -42,11 +42,13 @@ enum { COLUMNS = 79, HELP_COLUMN = 32 };
 
 static const char about[] =
 	"looks into the memory of running processes: lists and classifies their regions, searches "
-	"them, dumps them and collects evidence, and accounts for every byte that it could not read.";
+	"them, dumps them and collects evidence, and accounts for every byte that it could not "
+	"read.";
 
 static const char target_text[] =
 	"A TARGET is a pid, a process name (of the process or of its program; re:EXPRESSION for a "
-	"regular expression), or a file: an ELF core or a raw image. A word with a slash is a file.";
+	"regular expression), or a file: an ELF core or a raw image. A word with a slash is a "
+	"file.";
 
 /* Breaks a text into lines of COLUMNS, each indented. */
 static void print_wrapped(FILE *out, const char *text, int indent)
@@ -249,7 +251,7 @@ static void bash_page(FILE *out)
 	fputs("# bash completion for memsift\n"
 	      "_memsift()\n{\n"
 	      "    local cur=${COMP_WORDS[COMP_CWORD]} options=\n"
-	      "    if [ \"$COMP_CWORD\" -eq 1 ] && [[ $cur != -* ]]; then\n"
+	      "    if [[ ($COMP_CWORD -eq 1 || ${COMP_WORDS[1]} == help) && $cur != -* ]]; then\n"
 	      "        COMPREPLY=($(compgen -W '",
 		out);
 	for (size_t i = 0; i < command_count; i++)
@@ -266,9 +268,16 @@ static void bash_page(FILE *out)
 	      "    if [[ $cur == -* ]]; then\n"
 	      "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
 	      "    else\n"
-	      "        COMPREPLY=($(compgen -f -W \"$(cat /proc/[0-9]*/comm 2>/dev/null)\" -- \"$cur\"))\n"
+	      "        # compgen -W expands its words like a command line, and a process chooses "
+	      "its\n"
+	      "        # own name: only harmless ones are offered.\n"
+	      "        mapfile -t COMPREPLY < <(\n"
+	      "            compgen -f -- \"$cur\"\n"
+	      "            compgen -W \"$(grep -hsx '[[:alnum:]_][[:alnum:]_.+-]*' "
+	      "/proc/[0-9]*/comm)\" -- "
+	      "\"$cur\")\n"
 	      "    fi\n}\n"
-	      "complete -F _memsift memsift\n",
+	      "complete -o filenames -F _memsift memsift\n",
 		out);
 }
 
@@ -321,7 +330,8 @@ static void fish_page(FILE *out)
 
 			if (!(row->groups & commands[i].groups))
 				continue;
-			fprintf(out, "complete -c memsift -n '__fish_seen_subcommand_from %s' -l %s",
+			fprintf(out,
+				"complete -c memsift -n '__fish_seen_subcommand_from %s' -l %s",
 				commands[i].name, row->name);
 			if (row->letter)
 				fprintf(out, " -s %c", row->letter);

@@ -180,8 +180,31 @@ test_completions_parse() {
 	! command -v fish >/dev/null || check fish -n fish
 	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift se) COMP_CWORD=1; _memsift
 		echo "${COMPREPLY[*]}"')" search
+	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift help sea) COMP_CWORD=2; _memsift
+		echo "${COMPREPLY[*]}"')" search
 	check_is "$(bash -c '. ./bash; COMP_WORDS=(memsift search --ignore-) COMP_CWORD=2; _memsift
 		echo "${COMPREPLY[*]}"')" --ignore-case
+}
+
+# A process chooses its own name, and it is not for the shell of whoever presses a key to run it.
+test_completion_of_hostile_names() {
+	local name='$(touch ran)' harmless=ms-$BASHPID
+
+	"$MEMSIFT" help --as bash >completion
+	complete_word() {
+		bash -c '. ./completion; COMP_WORDS=(memsift search "$1") COMP_CWORD=2; _memsift
+			printf "%s\n" "${COMPREPLY[@]}"' bash "$1"
+	}
+	mkdir bin
+	cp "$PUPPET" "bin/$name"
+	cp "$PUPPET" "bin/$harmless"
+	PUPPET_PATH="$PWD/bin/$name" puppet plain
+	PUPPET_PATH="$PWD/bin/$harmless" puppet plain
+	check_is "$(complete_word "${harmless%?}" | grep -cxF "$harmless")" 1
+	check_is "$(complete_word '$' | grep -cF touch)" 0
+	[ ! -e ran ] || fail "the name of a process was run as a command"
+	echo text >'a file'
+	check_is "$(complete_word 'a f')" 'a file'
 }
 
 test_doctor() {

@@ -51,6 +51,13 @@ need_feature() {
 	esac
 }
 
+# For `umount -l /proc`, in a namespace of its own. Sanitizers that look for leaks need a /proc.
+can_do_without_proc() {
+	unshare -m true 2>/dev/null || skip "unshare is not permitted here"
+	unshare -m sh -c 'umount -l /proc && "$0" --version' "$MEMSIFT" >/dev/null 2>&1 ||
+		skip "this build does not start without /proc"
+}
+
 # ---- Running memsift ----
 
 # Runs it with a limit that only a hang reaches, SLOWNESS times as long on a slow machine; out, err

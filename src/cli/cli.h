@@ -134,6 +134,9 @@ void help_print(FILE *out, const struct command *command);
 
 /* ---- Messages (stderr) ---- */
 
+/* Makes question marks of control characters, but for the indented lines under a message. */
+void text_harmless(char *text);
+
 /* "memsift: ..." with control characters made harmless. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -222,8 +222,9 @@ void evidence_log(struct evidence *evidence, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	text_harmless(text);
 	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ')
+		if (*c == '\n')
 			*c = ' ';
 	time_iso(time_now(), time);
 	length = snprintf(line, sizeof(line), "%s %s\n", time, text);

@@ -59,7 +59,7 @@ bool interrupted(void)
  * characters, C1 ones in UTF-8 included, become question marks. So do line breaks, but for the
  * indented lines under a parser's message.
  */
-static void make_harmless(char *text)
+void text_harmless(char *text)
 {
 	for (unsigned char *c = (unsigned char *)text; *c; c++) {
 		bool indented = c[0] == '\n' && c[1] == ' ' && c[2] == ' ';
@@ -80,7 +80,7 @@ void complain(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	make_harmless(text);
+	text_harmless(text);
 	progress_clear();
 	fprintf(stderr, "memsift: %s\n", text);
 }

@@ -248,6 +248,19 @@ test_pause_is_for_all() {
 	check grep -qE '^State:\s+[SR]' /proc/$pid/status
 }
 
+# The log is read on terminals: no name of a process moves the cursor there.
+test_log_of_hostile_names() {
+	local name
+
+	name=$(printf 'ms\033[1m\302\2331m\177\nx')
+	cp "$PUPPET" "$name"
+	PUPPET_PATH=$PWD/$name puppet plain
+	run collect $pid -o evidence
+	check_status 0
+	check_is "$(tr -d '\n -~' <evidence/collection.log | od -An -tx1)" ""
+	check_is "$(grep -vcE '^20[0-9T:-]*Z ' evidence/collection.log)" 0
+}
+
 test_existing_folder_is_kept() {
 	puppet plain
 	mkdir -p evidence

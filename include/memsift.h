@@ -421,8 +421,7 @@ struct ms_record {
 	const struct ms_value *values; /* schema->column_count of them */
 };
 
-/* Takes records; a non-zero return stops the job with MS_ERR_STOPPED. Never called twice at once.
- */
+/* Takes records, one at a time; a non-zero return stops the job with MS_ERR_STOPPED. */
 struct ms_sink {
 	int (*record)(void *ctx, const struct ms_record *record);
 	void *ctx;
@@ -514,6 +513,15 @@ struct ms_arg {
 MS_API int ms_engine_new(
 	const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine);
 MS_API void ms_engine_free(ms_engine *engine);
+
+/* The same with options, which may be NULL; so may cancelled(), which ends a trial of rules. */
+struct ms_engine_options {
+	size_t size;		      /* sizeof(struct ms_engine_options) */
+	bool (*cancelled)(void *ctx); /* asked often while compiled rules are tried out */
+	void *ctx;
+};
+MS_API int ms_engine_new_with(const char *name, const struct ms_arg *args, size_t count,
+	const struct ms_engine_options *options, ms_engine **ret_engine);
 
 enum { MS_REGEX_MAX = 4096 };
 
@@ -641,8 +649,7 @@ typedef struct ms_exporter ms_exporter;
 
 /*
  * Turns records into "text", "json", "ndjson", "csv" or "plain" (only the text of strings, one a
- * line). write gets the output piece by piece and
- * returns 0, or anything else to stop.
+ * line). write gets the output piece by piece and returns 0, or anything else to stop.
  */
 MS_API int ms_exporter_new(const char *format,
 	int (*write)(void *ctx, const void *data, size_t size), void *ctx,

@@ -97,11 +97,12 @@ int os_glob(const char *pattern, int (*each)(void *ctx, const char *path), void 
  * Has a copy of this process do a job that may crash it, and waits for its end. *ret_passed: the
  * job returned true; false when it returned false, crashed, took more time than it may, or needed
  * so much memory that it failed. The job sees all that the caller does, changes nothing of it,
- * and may call malloc(), but must not wait for other threads: there are none. Fails when there is
- * no such copy to be had. The program is told nothing of the process, neither by a signal nor by
- * wait().
+ * and may call malloc(), but must not wait for other threads: there are none. Meanwhile this
+ * process asks cancelled(), which may be NULL, and ends the copy with MS_ERR_STOPPED when it is
+ * told to. Fails when there is no such copy to be had, too. The program is told nothing of the
+ * process, neither by a signal nor by wait().
  */
-int os_trial(bool (*job)(void *ctx), void *ctx, size_t memory_max, uint64_t time_max_ns,
-	bool *ret_passed);
+int os_trial(bool (*job)(void *ctx), bool (*cancelled)(void *ctx), void *ctx, size_t memory_max,
+	uint64_t time_max_ns, bool *ret_passed);
 
 #endif

@@ -39,6 +39,7 @@ enum { TRIAL_OPEN, TRIAL_PASSED, TRIAL_FAILED };
 
 struct trial {
 	bool (*job)(void *ctx);
+	bool (*cancelled)(void *ctx);
 	void *ctx;
 	size_t memory_max;
 	uint64_t time_max_ns;
@@ -153,26 +154,30 @@ static void copy_kill(pid_t pid)
 	copy_ended(pid, 0);
 }
 
-/* Waits for its end; false if that does not come in time. */
-static bool copy_wait(pid_t pid, uint64_t max_ns)
+/* Waits until it has ended, or ends it: in time for *ret_ended, too late or when cancelled. */
+static int copy_wait(const struct trial *trial, pid_t pid, uint64_t max_ns, bool *ret_ended)
 {
 	uint64_t started = os_clock_ns(), nap = NAP_FIRST_NS;
 
+	*ret_ended = false;
 	while (!copy_ended(pid, WNOHANG)) {
-		if (os_clock_ns() - started > max_ns) {
+		bool cancelled = trial->cancelled && trial->cancelled(trial->ctx);
+
+		if (cancelled || os_clock_ns() - started > max_ns) {
 			copy_kill(pid);
-			return false;
+			return cancelled ? err_set(MS_ERR_STOPPED, "stopped by its caller") : 0;
 		}
 		nanosleep(&(struct timespec){.tv_nsec = (long)nap}, NULL);
 		nap = min_u64(nap * 2, NAP_MAX_NS);
 	}
-	return true;
+	*ret_ended = true;
+	return 0;
 }
 
-int os_trial(bool (*job)(void *ctx), void *ctx, size_t memory_max, uint64_t time_max_ns,
-	bool *ret_passed)
+int os_trial(bool (*job)(void *ctx), bool (*cancelled)(void *ctx), void *ctx, size_t memory_max,
+	uint64_t time_max_ns, bool *ret_passed)
 {
-	struct trial trial = {job, ctx, memory_max, time_max_ns, getpid(), NULL};
+	struct trial trial = {job, cancelled, ctx, memory_max, time_max_ns, getpid(), NULL};
 	bool ended = false;
 	int r = 0;
 
@@ -186,9 +191,10 @@ int os_trial(bool (*job)(void *ctx), void *ctx, size_t memory_max, uint64_t time
 
 		r = copy_start(&trial, &pid);
 		if (r == 0)
-			ended = copy_wait(pid, time_max_ns >> i);
+			r = copy_wait(&trial, pid, time_max_ns >> i, &ended);
 	}
-	*ret_passed = atomic_load(trial.verdict) == TRIAL_PASSED;
+	if (r == 0)
+		*ret_passed = atomic_load(trial.verdict) == TRIAL_PASSED;
 	munmap(trial.verdict, sizeof(*trial.verdict));
 	return r;
 }

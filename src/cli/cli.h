@@ -257,6 +257,9 @@ struct searcher {
 
 int search_run_with(struct options *options, ms_engine *engine, struct searcher *searcher);
 
+/* Makes an engine of YARA rules; 0 or an exit status after saying what is wrong. */
+int yara_new(const struct ms_arg *args, size_t count, ms_engine **ret_engine);
+
 /* Says what the engine has to tell of its rules; *ret_errors: some were left out. */
 void yara_notes_tell(const ms_engine *engine, const struct options *options, bool *ret_errors);
 

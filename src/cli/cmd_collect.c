@@ -570,14 +570,11 @@ static int rules_make(const struct options *options, struct collect *collect)
 	bool text = stat(options->memory_yara, &st) < 0 && strchr(options->memory_yara, '{');
 	struct ms_arg arg = {text ? "rule" : "rules", options->memory_yara};
 	bool errors = false;
-	int r = ms_engine_new("yara", &arg, 1, &collect->rules);
+	int status = yara_new(&arg, 1, &collect->rules);
 
-	if (r < 0) {
-		fail(r);
-		return STATUS_USAGE;
-	}
-	yara_notes_tell(collect->rules, options, &errors);
-	return STATUS_DONE;
+	if (status == STATUS_DONE)
+		yara_notes_tell(collect->rules, options, &errors);
+	return status;
 }
 
 /* Checks what can be wrong before anything is opened, and fills in what it implies. */

@@ -343,6 +343,19 @@ static int take_record(void *ctx, struct output *output, const struct ms_record 
 	return output->sink.record(output->sink.ctx, record);
 }
 
+int yara_new(const struct ms_arg *args, size_t count, ms_engine **ret_engine)
+{
+	const struct ms_engine_options options = {
+		.size = sizeof(options), .cancelled = job_cancelled};
+	int status, r = ms_engine_new_with("yara", args, count, &options, ret_engine);
+
+	if (r == 0)
+		return STATUS_DONE;
+	/* A rule file that is missing or broken is wrong use, as no target was looked at. */
+	status = fail(r);
+	return status == STATUS_TARGET ? STATUS_USAGE : status;
+}
+
 void yara_notes_tell(const ms_engine *engine, const struct options *options, bool *ret_errors)
 {
 	const struct ms_note *notes;
@@ -388,20 +401,16 @@ int cmd_yara(struct options *options)
 	struct searcher searcher = {
 		.record = take_record, .group_done = group_done, .finish = costs_tell, .ctx = &run};
 	ms_engine *engine;
-	int r, status = check_usage(options);
+	int status = check_usage(options);
 
 	if (status != STATUS_DONE)
 		return status;
 	/* Text does not show it, and reading it takes longer than finding most matches. */
 	if (!options->format || strcmp(options->format, "text") == 0)
 		options->context = 0;
-	r = ms_engine_new("yara", options->args, options->arg_count, &engine);
-	if (r < 0) {
-		/* A rule file that is missing or broken is wrong use, as no target was looked at.
-		 */
-		status = fail(r);
-		return status == STATUS_TARGET ? STATUS_USAGE : status;
-	}
+	status = yara_new(options->args, options->arg_count, &engine);
+	if (status != STATUS_DONE)
+		return status;
 	yara_notes_tell(engine, options, &searcher.partial);
 	status = search_run_with(options, engine, &searcher);
 	free(run.wishes);

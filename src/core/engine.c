@@ -11,6 +11,12 @@
 
 int ms_engine_new(const char *name, const struct ms_arg *args, size_t count, ms_engine **ret_engine)
 {
+	return ms_engine_new_with(name, args, count, NULL, ret_engine);
+}
+
+int ms_engine_new_with(const char *name, const struct ms_arg *args, size_t count,
+	const struct ms_engine_options *options, ms_engine **ret_engine)
+{
 	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
 		ms_engine *engine;
 		int r;
@@ -18,8 +24,11 @@ int ms_engine_new(const char *name, const struct ms_arg *args, size_t count, ms_
 		if (strcmp(engines[i]->name, name) != 0)
 			continue;
 		r = engine_new(engines[i], &engine);
-		if (r == 0)
-			r = engine->ops->create(engine, args, count);
+		if (r < 0)
+			return r;
+		engine->options = options;
+		r = engine->ops->create(engine, args, count);
+		engine->options = NULL;
 		if (r < 0) {
 			ms_engine_free(engine);
 			return r;

@@ -130,6 +130,7 @@ struct ms_engine_ops {
 struct ms_engine {
 	const struct ms_engine_ops *ops;
 	void *priv;
+	const struct ms_engine_options *options; /* for create() only; may be NULL */
 };
 
 /* An engine of these ops with zeroed private state, before create(). */

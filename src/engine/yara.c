@@ -80,7 +80,7 @@ static int yara_create(struct ms_engine *engine, const struct ms_arg *args, size
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = option_take(yara, &args[i]);
 	if (r == 0)
-		r = yara_rules_make(yara, args, count);
+		r = yara_rules_make(yara, args, count, engine->options);
 	for (size_t i = 0; i < yara->sets.count && r == 0; i++) {
 		r = yara_chains_take(&yara->sets.data[i]);
 		if (r == 0)

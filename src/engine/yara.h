@@ -82,20 +82,23 @@ struct yara {
 };
 
 /* Makes sets of the arguments' rules; yara->sets owns them, even after a failure. */
-int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count);
+int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count,
+	const struct ms_engine_options *options);
 
 /* A note whose texts are copied. */
 int yara_note(struct yara *yara, enum ms_note_kind kind, const char *file, uint64_t line,
 	const char *text);
 
 /* Loads rules that yara or yarac compiled, after a check and a trial. */
-int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
+int yara_compiled_load(const char *path, const uint8_t *data, size_t size,
+	const struct ms_engine_options *options, YR_RULES **ret_rules);
 
 /* The last part of that, without the other two. */
 int yara_compiled_open(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules);
 
 /* The trial: has another process load and evaluate them. */
-int yara_compiled_try(const char *path, const uint8_t *data, size_t size);
+int yara_compiled_try(const char *path, const uint8_t *data, size_t size,
+	const struct ms_engine_options *options);
 
 /* Whether a file's first bytes are those of compiled rules. */
 bool yara_is_compiled(const uint8_t *data, size_t size);

@@ -52,12 +52,13 @@ int yara_compiled_open(const char *path, const uint8_t *data, size_t size, YR_RU
 	return 0;
 }
 
-int yara_compiled_load(const char *path, const uint8_t *data, size_t size, YR_RULES **ret_rules)
+int yara_compiled_load(const char *path, const uint8_t *data, size_t size,
+	const struct ms_engine_options *options, YR_RULES **ret_rules)
 {
 	int r = yara_image_check(path, data, size);
 
 	if (r == 0)
-		r = yara_compiled_try(path, data, size);
+		r = yara_compiled_try(path, data, size, options);
 	return r < 0 ? r : yara_compiled_open(path, data, size, ret_rules);
 }
 

@@ -42,6 +42,7 @@ struct builder {
 	struct yara *yara;
 	const struct ms_arg *args;
 	size_t arg_count;
+	const struct ms_engine_options *options; /* may be NULL */
 	VEC(struct rule_source) sources;
 	VEC(struct included) includes;
 	VEC(const char *) folders; /* to be looked into */
@@ -125,7 +126,7 @@ static int set_add(struct yara *yara, YR_RULES *rules)
 /* What keep-going makes of a failure. */
 static int source_failed(struct builder *builder, const char *path, int status)
 {
-	if (!builder->yara->keep_going || status == MS_ERR_MEMORY)
+	if (!builder->yara->keep_going || status == MS_ERR_MEMORY || status == MS_ERR_STOPPED)
 		return status;
 	return yara_note(builder->yara, MS_NOTE_ERROR, path, 0, ms_error());
 }
@@ -138,7 +139,7 @@ static int file_take(struct builder *builder, const char *path, const char *spac
 	int r = file_read(builder, path, &data, &size);
 
 	if (r == 0 && yara_is_compiled(data, size)) {
-		r = yara_compiled_load(path, data, size, &rules);
+		r = yara_compiled_load(path, data, size, builder->options, &rules);
 		if (r == 0)
 			r = set_add(builder->yara, rules);
 		return r < 0 ? source_failed(builder, path, r)
@@ -573,10 +574,12 @@ static int nothing_is_left(const struct yara *yara)
 	return err_set(MS_ERR_ARGUMENT, "there are no rules to look for");
 }
 
-int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count)
+int yara_rules_make(struct yara *yara, const struct ms_arg *args, size_t count,
+	const struct ms_engine_options *options)
 {
 	CLEANUP(cleanup_builder)
-	struct builder builder = {.yara = yara, .args = args, .arg_count = count};
+	struct builder builder = {
+		.yara = yara, .args = args, .arg_count = count, .options = options};
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++)

@@ -143,7 +143,15 @@ struct load {
 	const char *path;
 	const uint8_t *data;
 	size_t size;
+	const struct ms_engine_options *options;
 };
+
+static bool load_cancelled(void *ctx)
+{
+	const struct ms_engine_options *options = ((struct load *)ctx)->options;
+
+	return options && options->cancelled && options->cancelled(options->ctx);
+}
 
 /* Frees nothing: the process ends. */
 static bool load_pass(void *ctx)
@@ -160,17 +168,22 @@ static bool load_pass(void *ctx)
 	       rules_pass(set.rules);
 }
 
-int yara_compiled_try(const char *path, const uint8_t *data, size_t size)
+int yara_compiled_try(
+	const char *path, const uint8_t *data, size_t size, const struct ms_engine_options *options)
 {
-	struct load load = {path, data, size};
+	struct load load = {path, data, size, options};
 	size_t memory;
-	bool passed;
+	bool passed = false;
 	int r;
 
 	if (!mul_size(size, 8, &memory) || memory > SIZE_MAX - MEMORY_MAX)
 		return err_nomem();
 	/* What fits into memory is far from an overflow here. */
-	r = os_trial(load_pass, &load, memory + MEMORY_MAX, time_max_ns + size * byte_ns, &passed);
+	r = os_trial(load_pass, load_cancelled, &load, memory + MEMORY_MAX,
+		time_max_ns + size * byte_ns, &passed);
+	if (r == MS_ERR_STOPPED)
+		return err_set(
+			r, "%s: interrupted while these compiled rules were tried out", path);
 	if (r < 0 || passed)
 		return r;
 	return err_set(MS_ERR_FORMAT,

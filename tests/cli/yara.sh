@@ -416,6 +416,37 @@ test_interrupted() {
 	check_is $? 130
 }
 
+has_child() {
+	[ -n "$(child_of $1)" ]
+}
+
+# Each of these files is evaluated for a second before it is taken.
+test_interrupted_trial() {
+	need_feature yara
+	need yarac
+	local child copy
+	echo x >file
+	mkdir rules
+	echo 'rule r { condition: for all i in (1..1000000000000) : (i > 0) }' >rule
+	yarac rule rules/r0.yarc
+	for i in {1..60}; do
+		cp rules/r0.yarc rules/r$i.yarc
+	done
+	for command in "yara file -r rules" "collect file -o evidence --memory-yara rules"; do
+		# shellcheck disable=SC2086
+		"$MEMSIFT" $command >out 2>err &
+		child=$!
+		wait_for "a trial is under way" has_child $child
+		copy=$(child_of $child)
+		kill -INT $child
+		wait $child
+		check_is $? 130
+		check_err "interrupted while these compiled rules were tried out"
+		[ ! -d "/proc/${copy:-self}" ] || fail "the trial goes on"
+		[ ! -e evidence ] || fail "a folder is left behind"
+	done
+}
+
 test_no_memory_left_out() {
 	need_feature yara
 	# Larger than a chunk, with a match over its border.

@@ -5,6 +5,7 @@
  * itself crashes on many of these files.
  */
 #include "base/mem.h"
+#include "base/os.h"
 #include "base/vec.h"
 #include "engine/yara_image.h"
 #include "memsift.h"
@@ -55,27 +56,32 @@ static size_t bytes_write(const void *from, size_t size, size_t count, void *ctx
 	return count;
 }
 
-static void good_make(void)
+static void rules_compile(const char *text, struct bytes *to)
 {
-	YR_STREAM stream = {.user_data = &good, .write = bytes_write};
+	YR_STREAM stream = {.user_data = to, .write = bytes_write};
 	YR_COMPILER *compiler;
 	YR_RULES *rules;
 
-	if (good.all.count)
-		return;
-	close(mkstemp(path));
 	check(yr_initialize() == ERROR_SUCCESS);
 	check(yr_compiler_create(&compiler) == ERROR_SUCCESS);
 	yr_compiler_define_string_variable(compiler, "word", "abc");
 	yr_compiler_define_integer_variable(compiler, "number", 5);
 	yr_compiler_define_float_variable(compiler, "part", 1.5);
-	check_u64((unsigned)yr_compiler_add_string(compiler, source, NULL), 0);
+	check_u64((unsigned)yr_compiler_add_string(compiler, text, NULL), 0);
 	check(yr_compiler_get_rules(compiler, &rules) == ERROR_SUCCESS);
 	check(yr_rules_save_stream(rules, &stream) == ERROR_SUCCESS);
 	yr_rules_destroy(rules);
 	yr_compiler_destroy(compiler);
 	yr_finalize();
-	check(good.all.count > TABLE);
+	check(to->all.count > TABLE);
+}
+
+static void good_make(void)
+{
+	if (good.all.count)
+		return;
+	close(mkstemp(path));
+	rules_compile(source, &good);
 }
 
 static int record_take(void *ctx, const struct ms_record *record)
@@ -290,6 +296,60 @@ static void test_the_trial_is_not_seen(void)
 	no_child_is_left();
 }
 
+static bool cancelled_at_once(void *ctx)
+{
+	++*(unsigned *)ctx;
+	return true;
+}
+
+static bool cancelled_later(void *ctx)
+{
+	return ++*(unsigned *)ctx > 3;
+}
+
+static bool waits_for_ever(void *ctx)
+{
+	while (pause() < 0)
+		continue;
+	return ctx != NULL;
+}
+
+static void test_the_trial_is_cancelled(void)
+{
+	unsigned asked = 0;
+	bool passed = true;
+
+	check_u64((unsigned)-os_trial(waits_for_ever, cancelled_later, &asked, 1 << 30,
+			  3600 * UINT64_C(1000000000), &passed),
+		-MS_ERR_STOPPED);
+	check(asked == 4 && passed);
+	no_child_is_left();
+}
+
+/* Even where rules that cannot be used are left out. These take a second before they are taken. */
+static void test_the_caller_may_stop_it(void)
+{
+	static const char slow[] =
+		"rule r { condition: for all i in (1..1000000000000) : (i > 0) }";
+	struct ms_arg args[] = {{"rules", path}, {"keep-going", NULL}};
+	unsigned asked = 0;
+	struct ms_engine_options options = {
+		.size = sizeof(options), .cancelled = cancelled_at_once, .ctx = &asked};
+	struct bytes bytes = {0};
+	ms_engine *engine = NULL;
+
+	good_make();
+	rules_compile(slow, &bytes);
+	check_ok(engine_make(bytes.all.data, bytes.all.count, &engine));
+	free(bytes.all.data);
+	ms_engine_free(engine);
+	engine = NULL;
+	check(ms_engine_new_with("yara", args, 2, &options, &engine) == MS_ERR_STOPPED);
+	check(!engine && asked == 1);
+	check(strncmp(ms_error(), path, strlen(path)) == 0);
+	no_child_is_left();
+}
+
 static void test_the_end(void)
 {
 	good_make();
@@ -304,6 +364,8 @@ static const struct test tests[] = {
 	{"other_versions_are_refused", test_other_versions_are_refused},
 	{"damaged_files_crash_nothing", test_damaged_files_crash_nothing},
 	{"the_trial_is_not_seen", test_the_trial_is_not_seen},
+	{"the_trial_is_cancelled", test_the_trial_is_cancelled},
+	{"the_caller_may_stop_it", test_the_caller_may_stop_it},
 	{"the_file_is_gone", test_the_end},
 };
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct entry {
 	char *path; /* within the folder */
@@ -23,6 +24,7 @@ struct evidence_file {
 struct evidence {
 	const struct options *options;
 	char *folder;
+	bool made; /* the folder was not there before */
 	int64_t started;
 	unsigned hash; /* MS_FILE_HASH, or 0 in a build without */
 
@@ -70,11 +72,12 @@ static bool folder_is_empty(const char *path)
 	return empty;
 }
 
-static int folder_make(const struct evidence *evidence)
+static int folder_make(struct evidence *evidence)
 {
 	const char *path = evidence->folder;
 
-	if (mkdir(path, 0700) == 0)
+	evidence->made = mkdir(path, 0700) == 0;
+	if (evidence->made)
 		return 0;
 	if (errno != EEXIST) {
 		complain("cannot make the folder %s: %s", path, strerror(errno));
@@ -310,6 +313,9 @@ int evidence_open(const struct options *options, int64_t started, struct evidenc
 	evidence->folder = folder_name(options, started);
 	pthread_mutex_init(&evidence->lock, NULL);
 	if (!evidence->folder || folder_make(evidence) < 0 || open_files(evidence) < 0) {
+		/* Nothing in it has a name yet. */
+		if (evidence->made)
+			rmdir(evidence->folder);
 		evidence_free(evidence);
 		return -1;
 	}

@@ -251,6 +251,11 @@ test_missing_libraries() {
 		check_status 0
 		check_out "cannot load $library: "
 	done
+	# The folder was for nothing; one that was there before stays.
+	[ ! -e evidence ] || fail "a folder is left behind"
+	mkdir empty
+	run collect file -o empty
+	check rmdir empty
 	[ "${libraries#*libedit}" != "$libraries" ] && command -v script >/dev/null || return 0
 	echo 0123456789 >image
 	printf '= 0x33323130\nquit\n' | script -qec "$MEMSIFT scan ./image --type u32" /dev/null >out

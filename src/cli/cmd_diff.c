@@ -36,13 +36,25 @@ static void side_close(struct side *side)
 	targets_close(&side->targets);
 }
 
+static bool is_one_process(const struct side *sides)
+{
+	const struct ms_process *before = ms_source_process(sides[0].source);
+	const struct ms_process *after = ms_source_process(sides[1].source);
+
+	return ms_host_is_local(sides[0].targets.groups[0].host) &&
+	       ms_host_is_local(sides[1].targets.groups[0].host) && before->pid == after->pid &&
+	       before->start_id == after->start_id;
+}
+
 /* Holds what lives as it is at this moment, each side at its own; files hold still anyway. */
 static int sides_pause(const struct options *options, const struct side *sides)
 {
-	int r = 0;
+	enum ms_pause how = pause_of(options);
+	/* Twins are of two moments, but a process can be stopped only once. */
+	int count = how == MS_PAUSE_FREEZE && is_one_process(sides) ? 1 : 2, r = 0;
 
-	for (int i = 0; i < 2 && r == 0; i++)
-		r = ms_source_pause(sides[i].source, pause_of(options));
+	for (int i = 0; i < count && r == 0; i++)
+		r = ms_source_pause(sides[i].source, how);
 	return r;
 }
 

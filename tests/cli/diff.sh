@@ -180,6 +180,12 @@ test_pause() {
 		done
 		check_is "$(awk '/^TracerPid/ { print $2 }' /proc/$pid/status)" 0
 	done
+	# Stopped once, one process twice is the same.
+	run diff $pid $pid --pause freeze
+	check_status 0
+	check_silent
+	check_out "nothing changed in what was read"
+	check_is "$(awk '/^TracerPid/ { print $2 }' /proc/$pid/status)" 0
 	run diff s.core $pid --pause maybe
 	check_status 2
 }

@@ -254,7 +254,7 @@ test_missing_libraries() {
 	# The folder was for nothing; one that was there before stays.
 	[ ! -e evidence ] || fail "a folder is left behind"
 	mkdir empty
-	run collect file -o empty
+	case $libraries in *libcrypto.*) run collect file -o empty ;; esac
 	check rmdir empty
 	[ "${libraries#*libedit}" != "$libraries" ] && command -v script >/dev/null || return 0
 	echo 0123456789 >image

@@ -44,7 +44,7 @@ const struct manifest_entry *manifest_find(const struct manifest *manifest, cons
 		&key, manifest->entries.data, manifest->entries.count, sizeof(key), entry_compare);
 }
 
-#if HAVE_JANSSON && HAVE_CRYPTO
+#if HAVE_JANSSON
 
 #include <jansson.h>
 

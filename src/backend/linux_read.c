@@ -20,6 +20,9 @@ enum {
 	READ_RUNS = 64,
 };
 
+/* Where holes cannot be skipped, the walk through that much takes some 20 ms, and ends there. */
+#define WALK_MAX (UINT64_C(16) << 30)
+
 /* ---- Which pages hold data ------------------------------------------------------------- */
 
 struct filler {
@@ -116,9 +119,12 @@ static void fill(struct filler *filler)
 {
 	const struct linux_space space = linux_space_of(filler->src, filler->region);
 	uint64_t page = filler->src->page_size;
-	uint64_t at = align_down(filler->base, page), end = align_up(filler->end, page);
+	uint64_t at = align_down(filler->base, page), end;
 	struct linux_page_run runs[RESIDENT_RUNS];
 
+	if (!space.pages.scan)
+		filler->end = min_u64(filler->end, at + WALK_MAX);
+	end = align_up(filler->end, page);
 	while (at < end) {
 		/* One run may need two of ours, so there is no use in more than there is room. */
 		size_t room = (size_t)min_u64(filler->room - filler->count + 1, RESIDENT_RUNS);

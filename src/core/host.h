@@ -166,7 +166,8 @@ struct ms_source_ops {
 	/*
 	 * Tells which pages of [base, base + size), all of them inside `region`, hold data: fills
 	 * at most `room` runs, ascending and without holes from base on, and stops early when room
-	 * runs out. Called from several threads at once. NULL: all of it is data.
+	 * runs out, or when it takes long: then whoever asks may see whether there is time to go
+	 * on. Called from several threads at once. NULL: all of it is data.
 	 */
 	int (*resident)(struct ms_source *src, const struct ms_region *region, uint64_t base,
 		uint64_t size, struct run *runs, size_t room, size_t *ret_count);

@@ -18,6 +18,7 @@ void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter 
 	plan->coverage = coverage;
 	plan->bytes_max = bytes_max;
 	plan->canonical = false;
+	plan->stopped = NULL;
 	plan->region = 0;
 	plan->at = 0;
 	plan->in_region = false;
@@ -119,12 +120,25 @@ static uint64_t next_window(struct plan *plan, uint64_t size)
 	return min_u64(size, plan->window);
 }
 
+/*
+ * One that the backend may have cut, as it stopped early, is asked about again, unless there is
+ * nothing else. The parts of such a long one are joined in pass_over().
+ */
+static void leave_cut(struct plan *plan, uint64_t left)
+{
+	const struct run *last = &plan->runs[plan->run_count - 1];
+
+	if (plan->coverage->keep_absent && plan->run_count > 1 &&
+		last->base + last->size < plan->at + left)
+		plan->run_count--;
+}
+
 /* Asks the backend about the next stretch of the region. */
 static int fetch_runs(struct plan *plan, uint64_t size)
 {
 	struct ms_source *src = plan->src;
 	const struct ms_region *region = plan_region(plan);
-	uint64_t base, end;
+	uint64_t base, end, left = size;
 	int r;
 
 	if (!src->ops->resident || (src->ops->counts_resident && region->resident == region->size)) {
@@ -145,8 +159,21 @@ static int fetch_runs(struct plan *plan, uint64_t size)
 		return r;
 	assert(plan->run_count > 0 && plan->runs[0].base == base);
 	clip_runs(plan, plan->at, size);
+	leave_cut(plan, left);
 	plan->at = plan->runs[plan->run_count - 1].base + plan->runs[plan->run_count - 1].size;
 	return 0;
+}
+
+/* The stretch without data, kept and without room, of which this one is the next part; or NULL. */
+static struct absent *absent_begun(const struct plan *plan, const struct run *run)
+{
+	const struct coverage *coverage = plan->coverage;
+	size_t count = coverage->absents.count;
+	struct absent *last = count ? &coverage->absents.data[count - 1] : NULL;
+	bool begun = last && last->state == MS_STATE_ABSENT && last->position == UINT64_MAX &&
+		     last->base + last->size == run->base && plan_region(plan)->base < run->base;
+
+	return begun ? last : NULL;
 }
 
 /* Accounts for a stretch that is not read. */
@@ -154,10 +181,16 @@ static void pass_over(struct plan *plan, const struct run *run)
 {
 	struct coverage *coverage = plan->coverage;
 	struct absent absent = {run->base, run->size, MS_STATE_ABSENT, UINT64_MAX};
+	struct absent *begun;
 
 	coverage_add(coverage, run->base, run->size, run->state);
 	if (run->state != MS_STATE_ABSENT)
 		return;
+	begun = absent_begun(plan, run);
+	if (begun) {
+		begun->size += run->size;
+		return;
+	}
 	if (run->size <= PLAN_ABSENT_ROOM) {
 		absent.position = plan->walked;
 		plan->walked += run->size;
@@ -189,6 +222,8 @@ static int walk_run(struct plan *plan, struct planned *ret_run)
 			return 0;
 		if (!clip_region(plan, &size))
 			continue;
+		if (plan->stopped && plan->stopped(plan->ctx))
+			return MS_ERR_STOPPED;
 		r = fetch_runs(plan, size);
 		if (r < 0)
 			return r;
@@ -250,6 +285,27 @@ static int begin_stretch(struct plan *plan)
 	return 1;
 }
 
+/* The rest of the regions without asking which pages hold data: quick, whatever is left. */
+static void abandon_regions(struct plan *plan, enum ms_state why)
+{
+	for (; plan->run < plan->run_count; plan->run++) {
+		struct run run = plan->runs[plan->run];
+
+		bool wanted = run.state == MS_STATE_DATA ||
+			      (run.state == MS_STATE_SWAPPED && plan->filter->swapped);
+
+		coverage_add(plan->coverage, run.base, run.size, wanted ? why : run.state);
+	}
+	while (plan->in_region || enter_region(plan)) {
+		uint64_t size;
+
+		if (!clip_region(plan, &size))
+			continue;
+		coverage_add(plan->coverage, plan->at, size, why);
+		plan->at += size;
+	}
+}
+
 int plan_freeze(struct plan *plan, uint64_t *ret_end)
 {
 	uint64_t total = 0, end = 0;
@@ -260,7 +316,8 @@ int plan_freeze(struct plan *plan, uint64_t *ret_end)
 		uint64_t left = plan->bytes_max - total;
 
 		if (run.size > left) {
-			coverage_add(plan->coverage, run.base + left, run.size - left, MS_STATE_LIMIT);
+			coverage_add(
+				plan->coverage, run.base + left, run.size - left, MS_STATE_LIMIT);
 			run.size = left;
 		}
 		if (run.size && !vec_push(&plan->frozen, run))
@@ -269,7 +326,9 @@ int plan_freeze(struct plan *plan, uint64_t *ret_end)
 		if (run.size)
 			end = run.position + run.size;
 	}
-	if (r < 0)
+	if (r == MS_ERR_STOPPED)
+		abandon_regions(plan, MS_STATE_DEADLINE);
+	else if (r < 0)
 		return r;
 	plan->is_frozen = true;
 	*ret_end = end;
@@ -333,27 +392,6 @@ int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, stru
 	plan->position += fresh;
 	plan->handed_out += fresh;
 	return 1;
-}
-
-/* The rest of the regions without asking which pages hold data: quick, whatever is left. */
-static void abandon_regions(struct plan *plan, enum ms_state why)
-{
-	for (; plan->run < plan->run_count; plan->run++) {
-		struct run run = plan->runs[plan->run];
-
-		bool wanted = run.state == MS_STATE_DATA ||
-			      (run.state == MS_STATE_SWAPPED && plan->filter->swapped);
-
-		coverage_add(plan->coverage, run.base, run.size, wanted ? why : run.state);
-	}
-	while (plan->in_region || enter_region(plan)) {
-		uint64_t size;
-
-		if (!clip_region(plan, &size))
-			continue;
-		coverage_add(plan->coverage, plan->at, size, why);
-		plan->at += size;
-	}
 }
 
 void plan_abandon(struct plan *plan, enum ms_state why)

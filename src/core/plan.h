@@ -35,6 +35,10 @@ struct plan {
 	uint64_t bytes_max; /* of data to plan; UINT64_MAX for no limit */
 	bool canonical;	    /* cut chunks so that shared pages are cut alike everywhere */
 
+	/* Whether there is no more time to walk; asked on the way. NULL: there is. */
+	bool (*stopped)(void *ctx);
+	void *ctx;
+
 	/* Where in the regions the walk is. */
 	size_t region;
 	uint64_t at;	      /* next byte of the region to look at */
@@ -72,7 +76,8 @@ void plan_init(struct plan *plan, struct ms_source *src, const struct ms_filter 
 
 /*
  * Makes the whole plan now, so that positions are known before anything is read. Its memory
- * grows with the number of stretches. *ret_end is the position behind the last byte.
+ * grows with the number of stretches. *ret_end is the position behind the last byte. When it is
+ * stopped, what it did not come to is accounted for as late.
  */
 int plan_freeze(struct plan *plan, uint64_t *ret_end);
 
@@ -80,7 +85,8 @@ void plan_done(struct plan *plan);
 
 /*
  * Hands out the next chunk of at most `fresh` bytes with at most `before` and `after` bytes
- * around it. Returns 1, 0 at the end, or a negative status.
+ * around it. Returns 1, 0 at the end, or a negative status: MS_ERR_STOPPED, without a text, when
+ * it is stopped; it may be asked again.
  */
 int plan_next(struct plan *plan, size_t fresh, size_t before, size_t after, struct chunk *ret_chunk);
 

@@ -34,6 +34,15 @@ static uint64_t region_estimate(const struct run_state *state, const struct ms_s
 	return sum;
 }
 
+/* For a plan being made, with or without the lock: whether the job ends before it. */
+static bool is_late(void *ctx)
+{
+	const struct run_state *state = ctx;
+	const struct ms_job *job = state->scan->job;
+
+	return os_clock_ns() >= state->deadline_ns || (job->cancelled && job->cancelled(job->ctx));
+}
+
 static int freeze_slot(struct run_state *state, size_t index, struct slot *slot)
 {
 	const struct scan *scan = state->scan;
@@ -68,6 +77,8 @@ static int open_slot(struct run_state *state, size_t index, struct slot *slot)
 		plan_init(slot->plan, slot->src, scan->filter, &slot->coverage,
 			job->process_bytes_max ? job->process_bytes_max : UINT64_MAX);
 		slot->plan->canonical = state->share;
+		slot->plan->stopped = is_late;
+		slot->plan->ctx = state;
 		r = freeze_slot(state, index, slot);
 	}
 	if (r < 0)
@@ -155,6 +166,11 @@ static bool take_chunks(struct worker *worker, struct slot *slot)
 		slot->handed_out += count;
 		begin_chunk(worker);
 		return true;
+	}
+	if (r == MS_ERR_STOPPED) {
+		run_stop(state,
+			os_clock_ns() >= state->deadline_ns ? STOP_DEADLINE : STOP_CANCELLED);
+		return false;
 	}
 	if (r == MS_ERR_MEMORY) {
 		run_fail(state, r);

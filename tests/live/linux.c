@@ -749,6 +749,26 @@ static void test_room(void)
 	finish(&p);
 }
 
+/* Where holes cannot be skipped, an answer covers only so much that it does not take long. */
+static void test_walk_without_scan(void)
+{
+	struct puppet p;
+	struct run run[RUNS];
+	size_t count = 0;
+	uint64_t base;
+
+	start_and_open(&p, "sparse");
+	base = address_of(&p, "sparse");
+	linux_of(p.src)->pages.scan = false;
+	check_ok(p.src->ops->resident(
+		p.src, region_at(&p, base), base, TIB, run, RUNS, &count));
+	check_u64(count, 1);
+	check(run[0].state == MS_STATE_ABSENT && run[0].size < TIB / 8);
+	check_u64(states(&p, base, TIB, run), 3);
+	check(run[0].size == TIB / 2 && run[1].size == PAGE);
+	finish(&p);
+}
+
 struct reading {
 	ms_source *src;
 	char *buf;
@@ -956,6 +976,7 @@ static const struct test tests[] = {
 	{"smaps", test_smaps},
 	{"pages", test_pages},
 	{"room", test_room},
+	{"walk without scan", test_walk_without_scan},
 	{"parallel", test_parallel},
 	{"churn", test_churn},
 	{"unprivileged", test_unprivileged},

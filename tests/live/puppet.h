@@ -185,15 +185,30 @@ static const struct ms_region *region_at(struct puppet *puppet, uint64_t address
 	return region;
 }
 
+/* As much of the range as fits; where an answer ends early, it is asked again. */
 static inline size_t states(
 	struct puppet *puppet, uint64_t address, uint64_t size, struct run *runs)
 {
 	const struct ms_region *region = region_at(puppet, address);
+	uint64_t end = address + size;
 	size_t count = 0;
 
-	check(region->base + region->size >= address + size);
-	check_ok(
-		puppet->src->ops->resident(puppet->src, region, address, size, runs, RUNS, &count));
+	check(region->base + region->size >= end);
+	while (address < end && count < RUNS) {
+		struct run *next = &runs[count];
+		size_t got = 0;
+
+		check_ok(puppet->src->ops->resident(puppet->src, region, address, end - address,
+			next, RUNS - count, &got));
+		check(got > 0 && next->base == address);
+		address = next[got - 1].base + next[got - 1].size;
+		count += got;
+		if (next > runs && next[-1].state == next->state) {
+			next[-1].size += next->size;
+			memmove(next, next + 1, (got - 1) * sizeof(*next));
+			count--;
+		}
+	}
 	return count;
 }
 

@@ -11,12 +11,16 @@ static const struct {
 	const char *title;
 } group_titles[] = {
 	{GROUP_TARGET, "Targets"},
+	{GROUP_HOST, "Hosts"},
 	{GROUP_SEARCH, "Search"},
 	{GROUP_STRINGS, "Strings"},
 	{GROUP_YARA, "Rules"},
 	{GROUP_SCAN, "Values"},
 	{GROUP_READ, "Reading"},
 	{GROUP_DUMP, "Dumps"},
+	{GROUP_SNAPSHOT, "Snapshots"},
+	{GROUP_DIFF, "Differences"},
+	{GROUP_WATCH, "Watching"},
 	{GROUP_COLLECT, "Collecting"},
 	{GROUP_FILTER, "Regions"},
 	{GROUP_LIMIT, "Limits"},
@@ -231,6 +235,9 @@ static void man_page(FILE *out)
 		fputs(".\n", out);
 	}
 	fputs(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nIf set, text output has no colour.\n"
+	      ".TP\n.B TMPDIR\nWhere compressed files are unpacked (default /tmp).\n"
+	      ".TP\n.B MEMSIFT_MEMPROCFS_PATH\nWhere MemProcFS's library is, as "
+	      "\\-\\-memprocfs\\-path.\n"
 	      ".TP\n.B MEMSIFT_FIND\nForces a search kernel (scalar, sse2, avx2, avx512, neon), "
 	      "for tests.\n",
 		out);

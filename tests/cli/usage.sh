@@ -150,6 +150,20 @@ test_help_has_the_options_of_the_man_page() {
 	[ $count -gt 60 ] || fail "only $count options were compared"
 }
 
+# Every option that a command takes is in its help and in the man page: the completions have them.
+test_help_has_all_options() {
+	local command option
+	"$MEMSIFT" help --as man | tr -d '\\' >man
+	for command in $(commands); do
+		run help "$command"
+		for option in $("$MEMSIFT" help --as bash | sed -n "s/^    $command) options='\(.*\)' ;;/\1/p"); do
+			[ "$option" != --help ] || continue
+			check grep -qE -- "^ +(-[a-zA-Z], )?$option( |$)" out
+			check grep -qE -- "^\.B (-[a-zA-Z], )?$option( |$)" man
+		done
+	done
+}
+
 test_man_page_and_completions_are_up_to_date() {
 	while read -r form file; do
 		run help --as "$form"

@@ -5,7 +5,7 @@
  *
  * To add a command:
  *  1. Write cmd_NAME.c with `int cmd_NAME(struct options *options)`, returning an exit status.
- *  2. Add its row to the table in main.c, and rows for its options to the one in opt.c; help,
+ *  2. Add its row to the table in commands.c, and rows for its options to the one in opt.c; help,
  *     man page and shell completions come from those two tables.
  *  3. Run `ninja -C build man` and add a golden test under tests/cli.
  */

@@ -37,9 +37,9 @@
  * again. Every free function takes NULL.
  *
  * Threads: one handle, one thread at a time; engines and filters are immutable once made and may
- * be shared. The library starts threads of its own only inside the functions that scan or dump,
- * and they have ended when those return; a pause keeps one for as long as it lasts. MS_PAUSE_FORK
- * and dirty tracking start a process of their own, of which no SIGCHLD tells.
+ * be shared. The library starts threads of its own only inside the functions that list processes,
+ * scan or dump, and they have ended when those return; a pause keeps one for as long as it lasts.
+ * MS_PAUSE_FORK and dirty tracking start a process of their own, of which no SIGCHLD tells.
  *
  * Addresses in a target are uint64_t. Ranges are base and size, half open. Sizes are bytes. Text
  * from a target (names, paths) is bytes: it may be invalid UTF-8 and is never trusted.
@@ -190,10 +190,7 @@ struct ms_selection {
 	/* Called for each pid or name that matched nothing; may be NULL. */
 	void (*missing)(void *ctx, const char *what);
 	void *ctx;
-	/*
-	 * If not NULL, kernel threads that neither a pid nor a name names are left out, as there is
-	 * nothing to look into, and this is set to how many they are.
-	 */
+	/* If not NULL, kernel threads that no pid or name names are left out; how many they are. */
 	size_t *kernel_threads;
 };
 
@@ -219,12 +216,7 @@ MS_API int ms_host_check(ms_host *host, const struct ms_check **ret_list, size_t
 
 typedef struct ms_source ms_source;
 
-enum {
-	MS_PERM_READ = 1,
-	MS_PERM_WRITE = 2,
-	MS_PERM_EXEC = 4,
-	MS_PERM_SHARED = 8,
-};
+enum { MS_PERM_READ = 1, MS_PERM_WRITE = 2, MS_PERM_EXEC = 4, MS_PERM_SHARED = 8 };
 
 enum ms_kind { MS_KIND_OTHER, MS_KIND_STACK, MS_KIND_HEAP, MS_KIND_CODE, MS_KIND_MAPPED };
 
@@ -297,8 +289,8 @@ MS_API int ms_source_open_process(
 	ms_host *host, const struct ms_process *process, ms_source **ret_source);
 
 /*
- * The same for its regions alone: its bytes may then be out of reach. That is quicker, and systems
- * let more users do it (Linux: whoever may read /proc/PID/maps, which Yama has no say in).
+ * The same for its regions alone, which is quicker and takes less privilege (on Linux what it takes
+ * to read /proc/PID/maps; Yama has no say in that). Its bytes may be out of reach.
  */
 MS_API int ms_source_open_map(
 	ms_host *host, const struct ms_process *process, ms_source **ret_source);

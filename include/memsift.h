@@ -242,7 +242,7 @@ enum {
 	MS_REGION_DEVICE = 2,	 /* device memory, or a page of the kernel's own */
 	MS_REGION_ANONYMOUS = 4, /* no file behind it */
 	MS_REGION_REMOTE = 8,	 /* its file system may block whoever reads it (FUSE, NFS...) */
-	MS_REGION_LIVE = 16,	 /* with MS_PAUSE_FORK: a fork leaves it out, so it is read as it is now */
+	MS_REGION_LIVE = 16,	 /* a fork leaves it out: MS_PAUSE_FORK reads it as it is now */
 };
 
 struct ms_region {

@@ -119,8 +119,7 @@ const struct option_row option_rows[] = {
 	{"pid", 'p', "LIST", "processes by pid, separated by commas", GROUP_TARGET, set_text,
 		FIELD(pids)},
 	{"process", 'n', "NAMES",
-		"processes by name or as re:EXPRESSION, by commas; a dot in re: matches a name's "
-		"own comma",
+		"processes by name or as re:EXPRESSION, by commas; \\, is a name's own",
 		GROUP_TARGET, set_text, FIELD(names)},
 	{"all", 0, NULL, "all processes, except system ones and memsift itself", GROUP_TARGET,
 		set_flag, FIELD(all)},

@@ -94,6 +94,9 @@ static int add_left_out(const struct linux_space *original, struct region_list *
 	size_t twins = out->items.count;
 	int r = fd < 0 ? 0 : load(fd, &all);
 
+	/* It may end at any time: what it left out is gone then, and the twin is still there. */
+	if (r == MS_ERR_GONE)
+		r = 0;
 	for (size_t i = 0; i < all.items.count && r == 0; i++) {
 		const struct ms_region *region = &all.items.data[i];
 		bool met = false;

@@ -147,8 +147,10 @@ static inline void finish(struct puppet *puppet)
 
 	ms_source_free(puppet->src);
 	ms_host_free(puppet->host);
-	kill(puppet->pid, SIGKILL);
-	waitpid(puppet->pid, NULL, 0);
+	if (puppet->pid) {
+		kill(puppet->pid, SIGKILL);
+		waitpid(puppet->pid, NULL, 0);
+	}
 	fclose(puppet->in);
 	fclose(puppet->out);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

@@ -602,6 +602,9 @@ MS_API uint64_t ms_file_size(const ms_file *file);
 /* Removes the temporary file unless it was committed. */
 MS_API void ms_file_free(ms_file *file);
 
+/* Makes a folder, mode 0700, or takes the one that is there, but none that is a symbolic link. */
+MS_API int ms_folder_make(const char *path, bool *ret_made); /* may be NULL */
+
 /* ---- 10. Dumps ------------------------------------------------------------------------- */
 
 enum ms_dump_format { MS_DUMP_CORE, MS_DUMP_RAW };
@@ -653,10 +656,8 @@ MS_API void ms_exporter_colour(ms_exporter *exporter, bool colour);
 /* A sink that writes to the exporter, for as long as the exporter lives. */
 MS_API struct ms_sink ms_exporter_sink(ms_exporter *exporter);
 
-/* Writes what is still buffered; the document goes on. */
+/* Both write what is still buffered; after a flush the document goes on. */
 MS_API int ms_exporter_flush(ms_exporter *exporter);
-
-/* Writes what is still buffered and the end of the document. */
 MS_API int ms_exporter_finish(ms_exporter *exporter);
 MS_API void ms_exporter_free(ms_exporter *exporter);
 
@@ -681,9 +682,7 @@ MS_API int ms_folder_verify(
 
 /* ---- 13. Numbers as people type them ----------------------------------------------------- */
 
-/* Each takes what to call the number in the error, which points at the character that is wrong. */
-
-/* Decimal, or hex after 0x. */
+/* Each takes what to call the number in an error. This one is decimal, or hex after 0x. */
 MS_API int ms_parse_number(const char *what, const char *text, uint64_t *ret_value);
 
 /* With an optional suffix K, M, G or T (powers of 1024); without one it counts in unit bytes. */

@@ -168,9 +168,9 @@ static int run_all(struct dumping *dumping)
 	dumping->output = &output;
 	dumping->target_count = targets.process_count;
 	summary.partial = targets.missing > 0;
-	if (options->output && targets.process_count > 1 && mkdir(options->output, 0700) != 0 &&
-		!is_folder(options->output)) {
-		complain("%s: several dumps need a folder", options->output);
+	if (options->output && (targets.process_count > 1 || is_folder(options->output)) &&
+		ms_folder_make(options->output, NULL) < 0) {
+		complain("%s", ms_error());
 		status = STATUS_OUTPUT;
 	} else {
 		status = output_open(&output, options);

@@ -76,14 +76,11 @@ static int folder_make(struct evidence *evidence)
 {
 	const char *path = evidence->folder;
 
-	evidence->made = mkdir(path, 0700) == 0;
-	if (evidence->made)
-		return 0;
-	if (errno != EEXIST) {
-		complain("cannot make the folder %s: %s", path, strerror(errno));
+	if (ms_folder_make(path, &evidence->made) < 0) {
+		complain("%s", ms_error());
 		return -1;
 	}
-	if (evidence->options->force || folder_is_empty(path))
+	if (evidence->made || evidence->options->force || folder_is_empty(path))
 		return 0;
 	complain("%s exists already and is not empty; use --force to write into it", path);
 	return -1;

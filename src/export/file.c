@@ -112,6 +112,34 @@ static int target_check(const ms_file *file)
 	return exists_already(file->path);
 }
 
+int ms_folder_make(const char *path, bool *ret_made)
+{
+	AUTO_FREE char *name = strdup(path);
+	size_t length = strlen(path);
+	struct stat st;
+	bool made;
+
+	if (!name)
+		return err_nomem();
+	/* With a slash behind it, the system would follow a link. */
+	while (length > 1 && name[length - 1] == '/')
+		name[--length] = '\0';
+	made = mkdir(name, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return err_errno(err_from_errno(errno), errno, "cannot make the folder %s", path);
+	if (lstat(name, &st) != 0)
+		return err_errno(err_from_errno(errno), errno, "cannot use the folder %s", path);
+	if (S_ISLNK(st.st_mode))
+		return err_set(MS_ERR_EXISTS,
+			"%s is a symbolic link, which is not followed; name the folder it leads to",
+			name);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(MS_ERR_EXISTS, "%s exists already and is not a folder", name);
+	if (ret_made)
+		*ret_made = made;
+	return 0;
+}
+
 static int folder_open(ms_file *file)
 {
 	char *slash = strrchr(file->path, '/');

@@ -9,9 +9,6 @@
 #include "base/err.h"
 #include "export/file.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-
 struct raw_writer {
 	ms_file *file; /* the stretch being written */
 	const struct ms_region *region;
@@ -26,10 +23,7 @@ static int raw_begin(struct dump *dump, const struct coverage *planned, uint64_t
 
 	(void)end;
 	raw->planned = planned;
-	if (mkdir(dump->options->path, 0700) != 0 && errno != EEXIST)
-		return err_errno(err_from_errno(errno), errno, "cannot make the folder %s",
-			dump->options->path);
-	return 0;
+	return ms_folder_make(dump->options->path, NULL);
 }
 
 /* What the file is called that holds [base, end). */

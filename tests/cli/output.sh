@@ -70,6 +70,28 @@ test_symbolic_links_are_not_followed() {
 	done
 }
 
+# Neither is what -o says a link that is followed, nor are slashes behind it a way round.
+test_links_to_folders_are_not_followed() {
+	puppet plain
+	mkdir folder
+	ln -s folder link
+	ln -s . way
+	for output in link link/ link//; do
+		for command in collect dump "dump --as raw" "dump --region $at_plain:100" snapshot \
+			"dump $PPID" "collect --force" "dump --force"; do
+			# shellcheck disable=SC2086
+			run $command $pid -o $output
+			check_status 5
+			check_err "link is a symbolic link, which is not followed"
+			check_is "$(ls -A folder)" ""
+			check [ -L link ]
+		done
+	done
+	run dump $pid -o way/folder/
+	check_status 0
+	check_is "$(find folder -name "puppet.$pid.*.core" | wc -l)" 1
+}
+
 test_folder_is_missing() {
 	puppet plain
 	run search $pid -t puppet-plain -o nosuch/file

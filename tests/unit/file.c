@@ -360,6 +360,29 @@ static void write_at(void)
 	leave_folder(1);
 }
 
+static void folders(void)
+{
+	bool made = false;
+
+	enter_folder();
+	check_ok(ms_folder_make("new/", &made));
+	check(made);
+	check_ok(ms_folder_make("new//", &made));
+	check(!made);
+	check_ok(ms_folder_make("/", &made));
+	put_file("file", "precious");
+	check(ms_folder_make("file", NULL) == MS_ERR_EXISTS && strstr(ms_error(), "not a folder"));
+	check(symlink("new", "link") == 0 && symlink("nowhere", "dangling") == 0);
+	check(ms_folder_make("link", NULL) == MS_ERR_EXISTS && strstr(ms_error(), "symbolic link"));
+	check(ms_folder_make("link/", NULL) == MS_ERR_EXISTS);
+	check(ms_folder_make("dangling/", NULL) == MS_ERR_EXISTS);
+	check(access("nowhere", F_OK) != 0);
+	check_ok(ms_folder_make("link/inner", NULL));
+	check(rmdir("new/inner") == 0);
+	check(ms_folder_make("nowhere/inner", NULL) == MS_ERR_NOT_FOUND);
+	leave_folder(4);
+}
+
 static const struct test tests[] = {
 	{"whole", whole},
 	{"not-committed", not_committed},
@@ -368,6 +391,7 @@ static const struct test tests[] = {
 	{"appears-meanwhile", appears_meanwhile},
 	{"other-name", other_name},
 	{"symbolic-link", symbolic_link},
+	{"folders", folders},
 	{"refused", refused},
 	{"hash", hash},
 	{"write-at", write_at},

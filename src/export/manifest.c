@@ -3,13 +3,16 @@
  * Reads a manifest record by record, so that a large or hostile one costs no more memory than
  * its file entries and one record: a JSON tree can take fifty times the size of its text. The
  * few tokens around the records are matched here; each record goes to jansson, which is handed
- * one byte at a time and therefore never takes more than the record.
+ * one byte at a time and therefore never takes more than the record. Files may only lie between a
+ * record "meta" of a known schema and one "summary": a manifest without is not taken for whole.
  */
 #include "export/manifest.h"
 
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+
+static const char known_schema[] = "memsift/1";
 
 static const struct ms_column file_columns[FILE_COLUMNS] = {
 	[FILE_PATH] = {"path", MS_TYPE_TEXT},
@@ -52,6 +55,7 @@ struct reader {
 	FILE *stream;
 	size_t left;	 /* bytes that the record may still have */
 	uint64_t record; /* number of the record, from 1 */
+	bool whole;	 /* the last record was a summary */
 	struct manifest *manifest;
 };
 
@@ -162,6 +166,35 @@ static size_t record_byte(void *to, size_t size, void *ctx)
 	return 1;
 }
 
+static int incomplete(const char *what)
+{
+	return err_set(
+		MS_ERR_FORMAT, "manifest.json %s: it is damaged, or was never finished", what);
+}
+
+/* The first record says by which rules the others are to be read. */
+static int meta_check(const json_t *record, const char *type)
+{
+	const json_t *schema = json_object_get(record, "schema");
+	const char *text = json_string_value(schema);
+	size_t size = json_string_length(schema);
+	CLEANUP(buf_done) struct buf shown = {0};
+
+	if (strcmp(type, "meta") != 0)
+		return incomplete("does not begin with a record \"meta\"");
+	if (!text)
+		return incomplete("has no schema in its record \"meta\"");
+	if (size == sizeof(known_schema) - 1 && strcmp(text, known_schema) == 0)
+		return 0;
+	buf_printable(&shown, text, size < 40 ? size : 40);
+	if (shown.failed)
+		return err_nomem();
+	return err_set(MS_ERR_FORMAT,
+		"manifest.json has the schema %s, but this memsift knows %s only; verify it with "
+		"the memsift that collected it",
+		shown.data ? shown.data : "\"\"", known_schema);
+}
+
 static int read_record(struct reader *reader)
 {
 	/* A key given twice could mean one thing here and another to the next reader. */
@@ -180,8 +213,11 @@ static int read_record(struct reader *reader)
 	type = json_string_value(json_object_get(record, "type"));
 	if (!type)
 		r = wrong(reader, "it is not an object with a type");
+	else if (reader->record == 1)
+		r = meta_check(record, type);
 	else if (strcmp(type, "file") == 0)
 		r = file_add(reader, record);
+	reader->whole = type && strcmp(type, "summary") == 0;
 	json_decref(record);
 	return r;
 }
@@ -210,7 +246,9 @@ static int read_records(struct reader *reader)
 	}
 	if (!take_tokens(reader->stream, closing) || next_token(reader->stream) != EOF)
 		return wrong(reader, "the document does not end after it");
-	return 0;
+	if (!reader->record)
+		return incomplete("does not begin with a record \"meta\"");
+	return reader->whole ? 0 : incomplete("does not end with a record \"summary\"");
 }
 
 static int sort_entries(struct reader *reader)

@@ -109,6 +109,14 @@ test_verify_of_what_is_no_evidence() {
 	run verify bad
 	check_status 4
 	check_err manifest
+	echo '{"records":[]}' >bad/manifest.json
+	run verify bad
+	check_status 4
+	check_err 'does not begin with a record "meta"'
+	echo '{"records":[{"type":"meta","schema":"memsift/2"},{"type":"summary"}]}' >bad/manifest.json
+	run verify bad
+	check_status 4
+	check_err 'schema memsift/2, but this memsift knows memsift/1 only'
 	# A manifest leads nobody out of its folder.
 	cat >escape/manifest.json <<-'END'
 		{"records":[

@@ -18,6 +18,9 @@
 	"{\"type\":\"file\",\"path\":\"" path "\",\"size\":" size ",\"sha256\":\"" hash "\"}"
 #define META "{\"type\":\"meta\",\"schema\":\"memsift/1\",\"arguments\":[\"a\",[{\"b\":null}]]}"
 #define SUMMARY "{\"type\":\"summary\",\"targets\":1}"
+#define OPEN "{\"records\":[" META ","
+#define CLOSE "," SUMMARY "]}"
+#define EMPTY OPEN SUMMARY "]}"
 
 static char folder[] = "/tmp/memsift-verify-XXXXXX";
 
@@ -122,6 +125,10 @@ static int write_file(void *ctx, const void *data, size_t size)
 /* A manifest as memsift itself writes it: with its exporter, from the hashes of its files. */
 static void own_manifest(void)
 {
+	static const struct ms_column columns[] = {{"schema", MS_TYPE_TEXT}};
+	static const struct ms_schema meta = {"meta", 1, columns},
+				      summary = {"summary", 1, columns};
+	struct ms_value schema = value_text("memsift/1");
 	struct ms_value values[FILE_COLUMNS] = {0};
 	struct ms_record record = {&schema_file, values};
 	ms_exporter *exporter;
@@ -133,6 +140,7 @@ static void own_manifest(void)
 	check_ok(ms_file_create("manifest.json", 0, &manifest));
 	check_ok(ms_exporter_new("json", write_file, manifest, &exporter));
 	sink = ms_exporter_sink(exporter);
+	check_ok(sink.record(sink.ctx, &(struct ms_record){&meta, &schema}));
 	for (int i = 0; i < 3; i++) {
 		static const char *const names[] = {"a \"quoted\"", "b\\c\td", "\xc3\xa9"};
 
@@ -145,6 +153,7 @@ static void own_manifest(void)
 		check_ok(sink.record(sink.ctx, &record));
 		ms_file_free(file);
 	}
+	check_ok(sink.record(sink.ctx, &(struct ms_record){&summary, &schema}));
 	check_ok(ms_exporter_finish(exporter));
 	check_ok(ms_file_commit(manifest));
 	ms_exporter_free(exporter);
@@ -165,8 +174,8 @@ static void damaged_folder(void)
 	check(mkdir("c", 0700) == 0);
 	put_file("d/new", "12345");
 	put_file("manifest.json",
-		"{\"records\":[" ENTRY("a", "3", HASH_ABC) "," ENTRY("b", "3", HASH_ABC) "," ENTRY(
-			"c", "3", HASH_ABC) "," ENTRY("d/gone", "3", HASH_ABC) "]}");
+		OPEN ENTRY("a", "3", HASH_ABC) "," ENTRY("b", "3", HASH_ABC) "," ENTRY(
+			"c", "3", HASH_ABC) "," ENTRY("d/gone", "3", HASH_ABC) CLOSE);
 	check_ok(verify(&counts));
 	check_counts(&counts, 0, 3, 1, 1);
 	check_text(output.data,
@@ -191,9 +200,9 @@ static void links(void)
 	check(symlink(outside, "folder") == 0 && symlink("in/deep/file", "file") == 0);
 	check(mkfifo("pipe", 0600) == 0);
 	put_file("manifest.json",
-		"{\"records\":[" ENTRY("file", "3", HASH_ABC) "," ENTRY("folder/deep/file", "3",
+		OPEN ENTRY("file", "3", HASH_ABC) "," ENTRY("folder/deep/file", "3",
 			HASH_ABC) "," ENTRY("pipe", "0", HASH_NONE) "," ENTRY("in/deep/file", "3",
-			HASH_ABC) "," ENTRY("in/deep/file/x", "3", HASH_ABC) "]}");
+			HASH_ABC) "," ENTRY("in/deep/file/x", "3", HASH_ABC) CLOSE);
 	check_ok(verify(&counts));
 	check_counts(&counts, 1, 4, 0, 1);
 	check_text(output.data, "changed file - -\n"
@@ -212,7 +221,7 @@ static void no_manifest(void)
 
 	enter_folder();
 	check_u64(verify(&counts), MS_ERR_NOT_FOUND);
-	put_file("other", "{\"records\":[]}");
+	put_file("other", EMPTY);
 	check(symlink("other", "manifest.json") == 0);
 	check(verify(&counts) < 0);
 	check(remove("manifest.json") == 0 && mkdir("manifest.json", 0700) == 0);
@@ -243,7 +252,7 @@ static void deep_folder(void)
 		at = next;
 	}
 	close(at);
-	put_file("manifest.json", "{\"records\":[]}");
+	put_file("manifest.json", EMPTY);
 	check_ok(verify(&counts));
 	check_counts(&counts, 0, 0, 0, 1);
 	check_u64(output.size, strlen("extra  - -\n") + 2 * FOLDER_DEPTH_MAX - 1);
@@ -266,7 +275,7 @@ static void stopped(void)
 	enter_folder();
 	put_file("x", "");
 	put_file("manifest.json",
-		"{\"records\":[" ENTRY("a", "0", HASH_NONE) "," ENTRY("b", "0", HASH_NONE) "]}");
+		OPEN ENTRY("a", "0", HASH_NONE) "," ENTRY("b", "0", HASH_NONE) CLOSE);
 	check_u64(ms_folder_verify(".", &sink, &counts), MS_ERR_STOPPED);
 	check_u64(calls, 1);
 	leave_folder();
@@ -290,22 +299,33 @@ static const struct {
 	{"{\"records\":[" META "]}x", "does not end"},
 	{"{\"records\":[{\"type\":\"meta\"", "not valid JSON"},
 	{"{\"records\":[{\"type\":\"meta\",\"type\":\"file\"}]}", "not valid JSON"},
-	{"{\"records\":[{\"type\":\"file\"}]}", "needs a path"},
-	{"{\"records\":[" ENTRY("a", "-1", HASH_ABC) "]}", "needs a path"},
-	{"{\"records\":[" ENTRY("a", "\"3\"", HASH_ABC) "]}", "needs a path"},
-	{"{\"records\":[" ENTRY("a", "3", "ab") "]}", "needs a path"},
-	{"{\"records\":[" ENTRY("a", "3", HASH_ABC "00") "]}", "needs a path"},
-	{"{\"records\":[" ENTRY("", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("/etc/passwd", "3", HASH_ABC) "]}", "/etc/passwd: this path does"},
-	{"{\"records\":[" ENTRY("..", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("a/../../b", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("./a", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("a//b", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("a/", "3", HASH_ABC) "]}", "does not stay"},
-	{"{\"records\":[" ENTRY("a\\u0000b", "3", HASH_ABC) "]}", "a\\x00b: this path does"},
-	{"{\"records\":[" ENTRY("../\\u001b[2J", "3", HASH_ABC) "]}",
-		"../\\x1b[2J: this path does"},
-	{"{\"records\":[" ENTRY("a", "3", HASH_ABC) "," ENTRY("a", "3", HASH_ABC) "]}", "twice"},
+	{OPEN "{\"type\":\"file\"}" CLOSE, "needs a path"},
+	{OPEN ENTRY("a", "-1", HASH_ABC) CLOSE, "needs a path"},
+	{OPEN ENTRY("a", "\"3\"", HASH_ABC) CLOSE, "needs a path"},
+	{OPEN ENTRY("a", "3", "ab") CLOSE, "needs a path"},
+	{OPEN ENTRY("a", "3", HASH_ABC "00") CLOSE, "needs a path"},
+	{OPEN ENTRY("", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("/etc/passwd", "3", HASH_ABC) CLOSE, "/etc/passwd: this path does"},
+	{OPEN ENTRY("..", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("a/../../b", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("./a", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("a//b", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("a/", "3", HASH_ABC) CLOSE, "does not stay"},
+	{OPEN ENTRY("a\\u0000b", "3", HASH_ABC) CLOSE, "a\\x00b: this path does"},
+	{OPEN ENTRY("../\\u001b[2J", "3", HASH_ABC) CLOSE, "../\\x1b[2J: this path does"},
+	{OPEN ENTRY("a", "3", HASH_ABC) "," ENTRY("a", "3", HASH_ABC) CLOSE, "twice"},
+	{"{\"records\":[]}", "does not begin with a record \"meta\""},
+	{"{\"records\":[" ENTRY("a", "3", HASH_ABC) CLOSE, "begin with a record \"meta\""},
+	{"{\"records\":[" SUMMARY "," META "]}", "does not begin with a record \"meta\""},
+	{"{\"records\":[{\"type\":\"meta\"}" CLOSE, "has no schema"},
+	{"{\"records\":[{\"type\":\"meta\",\"schema\":1}" CLOSE, "has no schema"},
+	{"{\"records\":[{\"type\":\"meta\",\"schema\":\"memsift/2\"}" CLOSE,
+		"the schema memsift/2, but this memsift knows memsift/1 only"},
+	{"{\"records\":[{\"type\":\"meta\",\"schema\":\"memsift/1\\u0000\"}" CLOSE,
+		"the schema memsift/1\\x00, but"},
+	{"{\"records\":[" META "]}", "does not end with a record \"summary\""},
+	{OPEN ENTRY("a", "3", HASH_ABC) "]}", "does not end with a record \"summary\""},
+	{OPEN SUMMARY "," ENTRY("a", "3", HASH_ABC) "]}", "end with a record \"summary\""},
 };
 
 static int read_text(const char *text, size_t size, struct manifest *ret)
@@ -341,7 +361,7 @@ static void loose_manifest(void)
 		" {\n\t\"records\" : [ " META " ,\n"
 		"{ \"sha256\" : \"" HASH_ABC
 		"\",\"size\":3 , \"path\":\"b\", \"x\":1,\"type\":\"file\"}\r\n," ENTRY(
-			"a", "4", HASH_NONE) " ] } \n";
+			"a", "4", HASH_NONE) "," SUMMARY " ] } \n";
 	struct manifest manifest;
 
 	enter_folder();

@@ -399,19 +399,6 @@ static char *own_stem(struct collect *collect, const struct ms_process *process)
 	return stem;
 }
 
-static int folder_make(const struct collect *collect, const char *path)
-{
-	struct stat st;
-
-	if (mkdir(path, 0700) == 0)
-		return 0;
-	if (errno == EEXIST && collect->options->force && lstat(path, &st) == 0 &&
-		S_ISDIR(st.st_mode))
-		return 0;
-	complain("cannot make the folder %s: %s", path, strerror(errno));
-	return -1;
-}
-
 static void collect_process(struct collect *collect, const struct item *item)
 {
 	struct subject subject = {.collect = collect, .process = item->process};
@@ -430,7 +417,8 @@ static void collect_process(struct collect *collect, const struct item *item)
 	r = ms_source_open_process(item->host, item->process, &subject.source);
 	if (r < 0) {
 		subject_error(&subject, r, item->process->name);
-	} else if (folder_make(collect, subject.folder) < 0) {
+	} else if (mkdir(subject.folder, 0700) != 0) {
+		complain("cannot make the folder %s: %s", subject.folder, strerror(errno));
 		lock(collect);
 		collect->summary.status = STATUS_OUTPUT;
 		unlock(collect);

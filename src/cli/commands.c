@@ -95,7 +95,8 @@ const struct command commands[] = {
 		"Makes a folder with, for each target, its memory map, modules, a dump and what a "
 		"search found, and a manifest with the SHA-256 of every file. With any of "
 		"--dump-process-memory, --memory-search, --memory-yara or --dump-memory-region, only "
-		"those are done beside map and modules. Options without a command mean collect.",
+		"those are done beside map and modules. The folder is a new one or an empty one, "
+		"with --force, too. Options without a command mean collect.",
 		"memsift collect sshd -o evidence", READING | GROUP_COLLECT, cmd_collect},
 	{"verify", "FOLDER", "check an evidence folder against its manifest",
 		"Computes the SHA-256 of every file anew and compares it with the manifest. Ends "

@@ -80,9 +80,12 @@ static int folder_make(struct evidence *evidence)
 		complain("%s", ms_error());
 		return -1;
 	}
-	if (evidence->made || evidence->options->force || folder_is_empty(path))
+	/* Not with --force, either: a manifest tells of all that is in its folder, and of one run. */
+	if (evidence->made || folder_is_empty(path))
 		return 0;
-	complain("%s exists already and is not empty; use --force to write into it", path);
+	complain("%s exists already and is not empty; name a new folder, as evidence of two runs is "
+		 "never mixed (--force replaces files only)",
+		path);
 	return -1;
 }
 
@@ -97,7 +100,7 @@ static char *inner_path(const struct evidence *evidence, const char *name)
 
 unsigned evidence_file_flags(const struct evidence *evidence)
 {
-	return evidence->hash | (evidence->options->force ? MS_FILE_FORCE : 0);
+	return evidence->hash;
 }
 
 int evidence_file_open(struct evidence *evidence, const char *path, struct evidence_file **ret_file,

@@ -275,12 +275,22 @@ test_existing_folder_is_kept() {
 	echo precious >evidence/file
 	run collect $pid -o evidence
 	check_status 5
-	check_err --force
+	check_err "never mixed"
 	check_folder evidence file
+	# Nor does --force mix what is there with what is collected.
+	run collect $pid -o evidence --force
+	check_status 5
+	check_err "never mixed"
+	check_folder evidence file
+	check_is "$(cat evidence/file)" precious
 	# An empty one will do.
 	mkdir empty
-	run collect $pid -o empty
+	run collect $pid -o empty --force
 	check_status 0
+	cp -a empty before
+	run collect $pid -o empty --force
+	check_status 5
+	check diff -r before empty
 }
 
 test_collect_without_a_folder_name() {

@@ -269,6 +269,16 @@ void summary_fail(struct summary *summary, int status);
 /* "NAME.PID", with a name that is safe in a file name; to be freed. */
 char *file_stem(const struct ms_process *process);
 
+/* Stems that were given out: two dumps of one process, say, have the same name and pid. */
+struct stems {
+	char **names;
+	size_t count;
+};
+
+/* The stem of a process, or "NAME.PID-2" and so on where that was given out; to be freed. */
+char *stem_take(struct stems *stems, const struct ms_process *process);
+void stems_done(struct stems *stems);
+
 /* "ADDRESS:SIZE" */
 int region_spec_parse(const char *what, const char *text, uint64_t *ret_base, uint64_t *ret_size);
 

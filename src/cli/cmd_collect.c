@@ -43,8 +43,7 @@ struct collect {
 	size_t next, finished;
 	uint64_t bytes_left; /* UINT64_MAX for no limit; one worker then, here and below */
 	uint64_t hits_left;
-	char **stems; /* of the folders made so far */
-	size_t stem_count;
+	struct stems stems; /* of the folders made so far */
 	struct summary summary;
 };
 
@@ -373,38 +372,14 @@ static void collect_source(struct subject *subject)
 	dump_parts(subject);
 }
 
-static bool stem_taken(const struct collect *collect, const char *stem)
-{
-	for (size_t i = 0; i < collect->stem_count; i++)
-		if (strcmp(collect->stems[i], stem) == 0)
-			return true;
-	return false;
-}
-
-/* "NAME.PID", or "NAME.PID-2" for another target of that name: two dumps of one process, say. */
-static char *own_stem(struct collect *collect, const struct ms_process *process)
-{
-	char *plain = file_stem(process), *stem = plain ? strdup(plain) : NULL;
-
-	lock(collect);
-	for (unsigned i = 2; stem && stem_taken(collect, stem); i++) {
-		free(stem);
-		if (asprintf(&stem, "%s-%u", plain, i) < 0)
-			stem = NULL;
-	}
-	if (stem)
-		collect->stems[collect->stem_count++] = strdup(stem);
-	unlock(collect);
-	free(plain);
-	return stem;
-}
-
 static void collect_process(struct collect *collect, const struct item *item)
 {
 	struct subject subject = {.collect = collect, .process = item->process};
 	int r;
 
-	subject.stem = own_stem(collect, item->process);
+	lock(collect);
+	subject.stem = stem_take(&collect->stems, item->process);
+	unlock(collect);
 	if (!subject.stem || asprintf(&subject.folder, "%s/%s", evidence_folder(collect->evidence),
 				     subject.stem) < 0) {
 		complain("out of memory");
@@ -483,8 +458,7 @@ static void collect_all(struct collect *collect)
 static int take_items(struct collect *collect, const struct targets *targets)
 {
 	collect->items = calloc(targets->process_count, sizeof(*collect->items));
-	collect->stems = calloc(targets->process_count, sizeof(*collect->stems));
-	if (!collect->items || !collect->stems)
+	if (!collect->items)
 		return MS_ERR_MEMORY;
 	for (size_t g = 0; g < targets->group_count; g++)
 		for (size_t i = 0; i < targets->groups[g].count; i++)
@@ -627,9 +601,7 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 		evidence_free(collect->evidence);
 	}
 	free(collect->items);
-	for (size_t i = 0; i < collect->stem_count; i++)
-		free(collect->stems[i]);
-	free(collect->stems);
+	stems_done(&collect->stems);
 	return output_close(collect->output, collect->options, &collect->summary);
 }
 

@@ -12,6 +12,7 @@ struct dumping {
 	bool raw;
 	bool snapshot, hashes;
 	size_t target_count;
+	struct stems stems;
 };
 
 static void wrote(void *ctx, const char *path, uint64_t size, const char *sha256)
@@ -62,7 +63,7 @@ static int dump_process(struct dumping *dumping, ms_host *host, const struct ms_
 	struct ms_coverage *ret_coverage)
 {
 	const struct options *options = dumping->options;
-	char *stem = file_stem(dumping->process);
+	char *stem = stem_take(&dumping->stems, dumping->process);
 	char *path = stem ? dump_path(dumping, stem) : NULL;
 	ms_source *source = NULL;
 	struct ms_dump dump = {
@@ -181,6 +182,7 @@ static int run_all(struct dumping *dumping)
 		status = output_close(&output, options, &summary);
 	}
 	targets_close(&targets);
+	stems_done(&dumping->stems);
 	return status;
 }
 

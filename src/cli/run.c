@@ -237,6 +237,49 @@ char *file_stem(const struct ms_process *process)
 	return stem;
 }
 
+static bool stem_taken(const struct stems *stems, const char *stem)
+{
+	for (size_t i = 0; i < stems->count; i++)
+		if (strcmp(stems->names[i], stem) == 0)
+			return true;
+	return false;
+}
+
+static bool stem_note(struct stems *stems, const char *stem)
+{
+	char **grown = realloc(stems->names, (stems->count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return false;
+	stems->names = grown;
+	grown[stems->count] = strdup(stem);
+	return grown[stems->count] && ++stems->count;
+}
+
+char *stem_take(struct stems *stems, const struct ms_process *process)
+{
+	char *plain = file_stem(process), *stem = plain ? strdup(plain) : NULL;
+
+	for (unsigned i = 2; stem && stem_taken(stems, stem); i++) {
+		free(stem);
+		if (asprintf(&stem, "%s-%u", plain, i) < 0)
+			stem = NULL;
+	}
+	free(plain);
+	if (stem && stem_note(stems, stem))
+		return stem;
+	free(stem);
+	return NULL;
+}
+
+void stems_done(struct stems *stems)
+{
+	for (size_t i = 0; i < stems->count; i++)
+		free(stems->names[i]);
+	free(stems->names);
+	*stems = (struct stems){0};
+}
+
 int region_spec_parse(const char *what, const char *text, uint64_t *ret_base, uint64_t *ret_size)
 {
 	char address[40];

@@ -312,6 +312,28 @@ test_several_targets() {
 	check_is "$(find folder -name "puppet.$first.*.core" -o -name "puppet.$pid.*.core" | wc -l)" 2
 }
 
+# Nor do targets with one name and pid get into each other's way.
+test_targets_of_one_name() {
+	local as
+
+	puppet plain
+	mkdir other
+	run dump $pid -o puppet.core
+	cp puppet.core other
+	for as in "" "--as raw" --hash-only; do
+		rm -rf folder
+		# shellcheck disable=SC2086
+		run $([ "$as" = --hash-only ] && echo snapshot || echo dump) \
+			./puppet.core $pid ./other/puppet.core $as -o folder
+		check_status 0
+		check_is "$(ls folder | sed "s/$pid/PID/; s/[0-9]*T[0-9]*Z.*//" | sort | tr '\n' ' ')" \
+			"puppet.PID-2. puppet.PID-3. puppet.PID. "
+	done
+	run dump ./puppet.core ./other/puppet.core --region $at_plain:100
+	check_status 0
+	check cmp -s puppet.$pid.$at_plain-"$(at plain 100)".bin puppet.$pid-2.$at_plain-"$(at plain 100)".bin
+}
+
 # The memory in the core is the memory of the process.
 test_contents() {
 	puppet plain huge

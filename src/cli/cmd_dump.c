@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct dumping {
 	struct options *options;
@@ -163,6 +164,7 @@ static int run_all(struct dumping *dumping)
 	struct output output;
 	struct targets targets;
 	int status = targets_open(options, &targets);
+	bool made = false;
 
 	if (status != STATUS_DONE)
 		return status;
@@ -170,7 +172,7 @@ static int run_all(struct dumping *dumping)
 	dumping->target_count = targets.process_count;
 	summary.partial = targets.missing > 0;
 	if (options->output && (targets.process_count > 1 || is_folder(options->output)) &&
-		ms_folder_make(options->output, NULL) < 0) {
+		ms_folder_make(options->output, &made) < 0) {
 		complain("%s", ms_error());
 		status = STATUS_OUTPUT;
 	} else {
@@ -181,6 +183,8 @@ static int run_all(struct dumping *dumping)
 			dump_group(dumping, &targets.groups[i], &summary);
 		status = output_close(&output, options, &summary);
 	}
+	if (made && !summary.targets)
+		rmdir(options->output); /* unless there is something in it */
 	targets_close(&targets);
 	stems_done(&dumping->stems);
 	return status;

@@ -14,7 +14,8 @@ struct raw_writer {
 	const struct ms_region *region;
 	uint64_t base, end; /* what it has so far */
 	const struct coverage *planned;
-	size_t absent; /* the first stretch without data that may come next */
+	size_t absent;	     /* the first stretch without data that may come next */
+	bool made, finished; /* the folder */
 };
 
 static int raw_begin(struct dump *dump, const struct coverage *planned, uint64_t end)
@@ -23,7 +24,7 @@ static int raw_begin(struct dump *dump, const struct coverage *planned, uint64_t
 
 	(void)end;
 	raw->planned = planned;
-	return ms_folder_make(dump->options->path, NULL);
+	return ms_folder_make(dump->options->path, &raw->made);
 }
 
 /* What the file is called that holds [base, end). */
@@ -134,7 +135,11 @@ static int raw_piece(
 
 static int raw_finish(struct dump *dump)
 {
-	return stretch_close(dump);
+	struct raw_writer *raw = dump->priv;
+	int r = stretch_close(dump);
+
+	raw->finished = r == 0;
+	return r;
 }
 
 static void raw_done(struct dump *dump)
@@ -142,6 +147,9 @@ static void raw_done(struct dump *dump)
 	struct raw_writer *raw = dump->priv;
 
 	ms_file_free(raw->file);
+	/* A folder that a dump made and then failed to put anything into; another one stays. */
+	if (raw->made && !raw->finished)
+		rmdir(dump->options->path);
 }
 
 const struct dump_format raw_format = {

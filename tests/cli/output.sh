@@ -129,6 +129,24 @@ test_full_disk() {
 	check_is "$(find disk -name '*.tmp*' -o -name '.*' | wc -l)" 0
 }
 
+# A folder into which nothing went goes, too, if it was not there before.
+test_no_empty_folder_is_left() {
+	puppet plain
+	mkdir before
+	for command in "dump --as raw" "dump --as raw $PPID" "dump $PPID" "snapshot $PPID"; do
+		for folder in new before; do
+			# shellcheck disable=SC2086
+			(ulimit -f 1; run $command $pid --min-size 64K -o $folder; echo $status >status)
+			check_is "$(cat status)" 5
+			check_is "$(find . -mindepth 1 -type d)" ./before
+			check_is "$(ls -A before)" ""
+		done
+	done
+	run dump $pid --as raw --min-size 1T -o nothing
+	check_status 0
+	check_is "$(ls -A nothing)" ""
+}
+
 test_full_stdout() {
 	[ -c /dev/full ] || skip "no /dev/full"
 	puppet plain

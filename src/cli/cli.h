@@ -30,6 +30,11 @@ enum exit_status {
 
 enum { ARGS_MAX = 100000 };
 
+/* A target that is not there, or not what it should be. */
+struct fault {
+	char *what, *why;
+};
+
 /* Everything that can be said on the command line. */
 struct options {
 	const char *command;
@@ -48,7 +53,9 @@ struct options {
 	/* where memory is */
 	const char *from;
 	struct ms_host_options host;
-	char *backend, *why; /* what it came to, and why; NULL until a host was opened */
+	char *backend, *why;  /* what it came to, and why; NULL until a host was opened */
+	struct fault *faults; /* what was wrong with targets so far */
+	size_t fault_count;
 
 	/* limits */
 	uint64_t timeout_ns, bytes_max, process_bytes_max, threads, hits_max;
@@ -161,7 +168,13 @@ struct targets {
 	size_t missing; /* named, but not there */
 };
 
-/* Finds what the command line names; 0, or an exit status after saying what is wrong. */
+/* Says ms_error() of the only target, in a document, too, and returns the exit status. */
+int target_fail(struct options *options, const char *what, int status);
+
+/*
+ * Finds what the command line names; 0, or an exit status after saying what is wrong, in a
+ * document as well where one is wanted.
+ */
 int targets_open(struct options *options, struct targets *ret_targets);
 void targets_close(struct targets *targets);
 
@@ -186,8 +199,11 @@ struct summary {
 	int status; /* an exit status found on the way; the greatest counts */
 };
 
-/* Opens the output and writes the meta record; 0 or an exit status. */
+/* Opens the output, writes the meta record and what is wrong with targets; 0 or an exit status. */
 int output_open(struct output *output, const struct options *options);
+
+/* The document of a run without any target, unless the format is for people; its exit status. */
+int output_faults(const struct options *options, int status);
 
 /* Writes bytes as they are, between records. */
 int output_bytes(struct output *output, const void *data, size_t size);

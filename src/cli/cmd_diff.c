@@ -27,7 +27,7 @@ static int side_open(struct options *options, int operand, struct side *side)
 	}
 	r = ms_source_open_process(
 		side->targets.groups[0].host, &side->targets.groups[0].list[0], &side->source);
-	return r < 0 ? fail(r) : STATUS_DONE;
+	return r < 0 ? target_fail(options, operands[operand], r) : STATUS_DONE;
 }
 
 static void side_close(struct side *side)

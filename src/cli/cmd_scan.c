@@ -256,7 +256,7 @@ static int scan_target(struct scanning *scanning, const struct target_group *gro
 
 	r = ms_source_open_process(group->host, &group->list[0], &scanning->source);
 	if (r < 0)
-		return fail(r);
+		return target_fail(scanning->options, group->list[0].name, r);
 	if (scanning->options->session)
 		path = strdup(scanning->options->session);
 	else if (asprintf(&path, "memsift-%u.scan", group->list[0].pid) < 0)

@@ -8,7 +8,7 @@
 #include "memsift_track.h"
 
 struct scanning {
-	const struct options *options;
+	struct options *options;
 	struct output *output;
 	struct summary *summary;
 	ms_source *source;

@@ -430,4 +430,9 @@ void options_done(struct options *options)
 	free(options->regions);
 	free(options->backend);
 	free(options->why);
+	for (size_t i = 0; i < options->fault_count; i++) {
+		free(options->faults[i].what);
+		free(options->faults[i].why);
+	}
+	free(options->faults);
 }

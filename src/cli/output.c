@@ -125,6 +125,12 @@ int meta_put(
 	return r == 0 ? 0 : -1;
 }
 
+static bool is_for_people(const struct options *options)
+{
+	return !options->format || strcmp(options->format, "text") == 0 || options->plain ||
+	       options->raw;
+}
+
 int output_open(struct output *output, const struct options *options)
 {
 	const char *format = options->format ? options->format : "text";
@@ -153,7 +159,19 @@ int output_open(struct output *output, const struct options *options)
 	ms_exporter_colour(output->exporter, want_colour(options));
 	output->sink = (struct ms_sink){take_record, output};
 	meta_put(&output->sink, options, output->started, 0);
+	/* People were told already. */
+	for (size_t i = 0; i < options->fault_count && !is_for_people(options); i++)
+		output_error(output, 0, options->faults[i].what, options->faults[i].why);
 	return STATUS_DONE;
+}
+
+int output_faults(const struct options *options, int status)
+{
+	struct summary summary = {.status = status};
+	struct output output;
+	int r = is_for_people(options) ? status : output_open(&output, options);
+
+	return r == STATUS_DONE ? output_close(&output, options, &summary) : r;
 }
 
 int output_bytes(struct output *output, const void *data, size_t size)

@@ -120,12 +120,56 @@ static bool sort_words(const struct options *options, ms_host *host, struct word
 	return good;
 }
 
+/* Says why a target cannot be had, and keeps it for the document. */
+static void target_fault(struct options *options, const char *what, const char *why)
+{
+	struct fault *grown = realloc(options->faults, (options->fault_count + 1) * sizeof(*grown));
+	struct fault fault = {strdup(what), strdup(why)};
+
+	complain("%s", why);
+	if (grown)
+		options->faults = grown;
+	if (grown && fault.what && fault.why) {
+		grown[options->fault_count++] = fault;
+		return;
+	}
+	free(fault.what);
+	free(fault.why);
+}
+
+/* A script gets a whole document where there is no target, but none of wrong use. */
+static int no_targets(const struct options *options, int status)
+{
+	return status == STATUS_TARGET ? output_faults(options, status) : status;
+}
+
+int target_fail(struct options *options, const char *what, int status)
+{
+	target_fault(options, what, ms_error());
+	return no_targets(options, status_of(status));
+}
+
+/* What is named, and what has become of it. */
+struct finding {
+	struct options *options;
+	struct targets *targets;
+};
+
+/* The format has a place for what. */
+static void not_found(struct finding *finding, const char *format, const char *what)
+{
+	char *why;
+
+	finding->targets->missing++;
+	if (asprintf(&why, format, what) < 0)
+		return;
+	target_fault(finding->options, what, why);
+	free(why);
+}
+
 static void missing(void *ctx, const char *what)
 {
-	struct targets *targets = ctx;
-
-	complain("no process matches \"%s\"; `memsift ps` lists them", what);
-	targets->missing++;
+	not_found(ctx, "no process matches \"%s\"; `memsift ps` lists them", what);
 }
 
 static bool add_group(
@@ -143,10 +187,11 @@ static bool add_group(
 }
 
 /* Adds what is chosen on the main host, if there is one; takes it over. */
-static int open_main(const struct options *options, const struct words *words, ms_host *host,
-	struct targets *targets)
+static int open_main(
+	struct options *options, const struct words *words, ms_host *host, struct targets *targets)
 {
 	bool any = words->pids || words->names || options->all || options->user;
+	struct finding finding = {options, targets};
 	size_t kernel_threads = 0;
 	struct ms_selection selection = {
 		.size = sizeof(selection),
@@ -160,7 +205,7 @@ static int open_main(const struct options *options, const struct words *words, m
 		.tree = options->tree,
 		.brief = options->brief,
 		.missing = missing,
-		.ctx = targets,
+		.ctx = &finding,
 		.kernel_threads = options->listed ? NULL : &kernel_threads,
 	};
 	const struct ms_process *list;
@@ -184,34 +229,38 @@ static int open_main(const struct options *options, const struct words *words, m
 	if (r == 0)
 		return STATUS_DONE;
 	ms_host_free(host);
-	if (r != MS_ERR_NOT_FOUND)
-		return fail(r);
-	if (!targets->missing && options->user)
-		complain("no process of the user \"%s\" matches; --include-system-processes lets "
-			 "system "
-			 "ones through, too",
+	if (r != MS_ERR_NOT_FOUND) {
+		target_fault(options, "targets", ms_error());
+		return status_of(r);
+	}
+	if (targets->missing)
+		return STATUS_DONE;
+	if (options->user) {
+		not_found(&finding,
+			"no process of the user \"%s\" matches; --include-system-processes lets "
+			"system ones through, too",
 			options->user);
-	else if (!targets->missing)
-		complain("%s", ms_error());
-	targets->missing += !targets->missing;
+		return STATUS_DONE;
+	}
+	targets->missing++;
+	target_fault(options, "targets", ms_error());
 	return STATUS_DONE;
 }
 
-static int open_file(const char *path, struct targets *targets)
+static int open_file(struct options *options, const char *path, struct targets *targets)
 {
-	const struct ms_host_options options = {
-		.size = sizeof(options), .cancelled = job_cancelled};
+	const struct ms_host_options how = {.size = sizeof(how), .cancelled = job_cancelled};
 	const struct ms_process *list;
 	ms_host *host;
 	size_t count;
-	int r = ms_host_open_with(path, &options, &host);
+	int r = ms_host_open_with(path, &how, &host);
 
 	if (r == 0 && (r = ms_host_processes(host, &list, &count)) < 0)
 		ms_host_free(host);
 	if (r == MS_ERR_STOPPED)
 		return fail(r);
 	if (r < 0) {
-		complain("%s", ms_error());
+		target_fault(options, path, ms_error());
 		targets->missing++;
 		return r == MS_ERR_ARGUMENT ? STATUS_USAGE : STATUS_DONE;
 	}
@@ -221,7 +270,7 @@ static int open_file(const char *path, struct targets *targets)
 	return STATUS_OUTPUT;
 }
 
-static int open_all(const struct options *options, ms_host *host, struct targets *targets)
+static int open_all(struct options *options, ms_host *host, struct targets *targets)
 {
 	struct words words = {0};
 	int status = STATUS_OUTPUT;
@@ -231,7 +280,7 @@ static int open_all(const struct options *options, ms_host *host, struct targets
 	else
 		ms_host_free(host);
 	for (size_t i = 0; i < words.file_count && status == STATUS_DONE; i++)
-		status = open_file(words.files[i], targets);
+		status = open_file(options, words.files[i], targets);
 	free(words.pids);
 	free(words.names);
 	free(words.files);
@@ -279,7 +328,7 @@ int targets_open(struct options *options, struct targets *ret_targets)
 	*ret_targets = (struct targets){0};
 	r = only_files(options) ? 0 : host_open(options, &host);
 	if (r < 0)
-		return fail(r);
+		return target_fail(options, options->from ? options->from : "local", r);
 	status = open_all(options, host, ret_targets);
 	if (status == STATUS_DONE && !ret_targets->process_count) {
 		if (!ret_targets->missing)
@@ -291,7 +340,7 @@ int targets_open(struct options *options, struct targets *ret_targets)
 		note_backend_of(options, ret_targets);
 	else
 		targets_close(ret_targets);
-	return status;
+	return no_targets(options, status);
 }
 
 void targets_close(struct targets *targets)

@@ -86,6 +86,51 @@ test_raw_image() {
 	check_is "$(cat out)" needle
 }
 
+# One that is not there is told on stderr, and in the document; where none is, it is whole, too.
+test_no_target_is_a_document() {
+	local format command
+
+	echo needle >image
+	echo precious >kept
+	for format in json ndjson csv; do
+		for command in "search 999999999 nosuch,x ./nofile -t x" "ps re:^no.such 999999999" \
+			"diff ./nofile ./image" "dump 999999999" "collect nosuch -o evidence" \
+			"scan 999999999 --value 3" "watch 999999999" "read 999999999 0 1" \
+			"regions --from ./nofile" "modules --all --exclude re:."; do
+			# shellcheck disable=SC2086
+			run $command -f $format
+			check_status 4
+			check_is "$(record meta command $format)" "${command%% *}"
+			check_is "$(record summary targets,status $format)" "$(printf '0\tpartial')"
+			check_is "$(record error why $format)" "$(sed 's/^memsift: //' err)"
+		done
+		run search 999999999 nosuch,x ./nofile -t x -f $format
+		check_is "$(record error what $format | tr '\n' ' ')" "nosuch,x 999999999 ./nofile "
+		run search ./image ./nofile -t needle -f $format
+		check_status 3
+		check_is "$(record error what $format)" ./nofile
+		check_is "$(record hit pattern $format)" needle
+	done
+	run search 999999999 -t x -f json -o result
+	check_status 4
+	check_is "$(cat out)" ""
+	cp result out
+	check_is "$(record error what json)" 999999999
+	run search 999999999 -t x -f json -o kept
+	check_status 5
+	check_is "$(cat kept)" precious
+	run search 999999999 -t x -o none
+	check_status 4
+	check_is "$(cat out)" ""
+	for command in "strings --plain 999999999" "read 999999999 0 1 --raw -f json" \
+		"search -t x -f json"; do
+		# shellcheck disable=SC2086
+		run $command
+		check_is "$(cat out)" ""
+	done
+	check_folder . err image kept out result
+}
+
 test_empty_file() {
 	: >empty
 	run search ./empty -t needle

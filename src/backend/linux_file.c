@@ -122,12 +122,19 @@ static int open_again(int fd)
 	return again < 0 && errno == EPERM ? open(name, flags) : again;
 }
 
+static enum linux_file_type why_not(void)
+{
+	return errno == EMFILE || errno == ENFILE ? LINUX_FILE_SHORT : LINUX_FILE_BARRED;
+}
+
 void linux_file_open(struct ms_source *src, const struct ms_region *region, struct linux_file *file)
 {
 	struct statx st;
-	AUTO_CLOSE int fd = find_file(src, region, &st);
+	AUTO_CLOSE int fd = -1;
 
-	*file = (struct linux_file){.type = LINUX_FILE_BARRED, .fd = -1};
+	errno = 0; /* which a refusal of our own leaves alone */
+	fd = find_file(src, region, &st);
+	*file = (struct linux_file){.type = why_not(), .fd = -1};
 	if (fd < 0)
 		return;
 	file->type = type_of(&st);
@@ -136,7 +143,7 @@ void linux_file_open(struct ms_source *src, const struct ms_region *region, stru
 	file->fd = open_again(fd);
 	file->size = st.stx_size;
 	if (file->fd < 0)
-		file->type = LINUX_FILE_BARRED;
+		file->type = why_not();
 }
 
 void linux_file_close(struct linux_file *file)

@@ -14,6 +14,7 @@ enum linux_file_type {
 	LINUX_FILE_ZERO,   /* /dev/zero: a private mapping of it is anonymous memory */
 	LINUX_FILE_DEVICE, /* another device */
 	LINUX_FILE_BARRED, /* nobody can tell, or it might block */
+	LINUX_FILE_SHORT,  /* no descriptors are left to open it */
 };
 
 /* What lies behind a region of a live source. */

@@ -101,7 +101,9 @@ static bool put_absent(struct filler *filler, uint64_t base, uint64_t end)
 	if (filler->file.type == LINUX_FILE_REGULAR)
 		return put_file(filler, base, end);
 	return put(filler, base, end,
-		filler->file.type == LINUX_FILE_ZERO ? MS_STATE_ABSENT : MS_STATE_NO_ACCESS);
+		filler->file.type == LINUX_FILE_ZERO	? MS_STATE_ABSENT
+		: filler->file.type == LINUX_FILE_SHORT ? MS_STATE_IO_ERROR
+							: MS_STATE_NO_ACCESS);
 }
 
 static bool put_page_run(struct filler *filler, const struct linux_page_run *run)

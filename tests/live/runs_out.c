@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The twin that a process is forked into, and what becomes of it when the process ends. */
+/* What ends under a source's hands: the target behind its twin, and memsift's own descriptors. */
 #include "test.h"
 
 #include "puppet.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 /* A refresh by a twin that finds this file where its target's smaps should be. */
 static void refresh_with(struct puppet *p, int smaps)
@@ -56,8 +57,44 @@ static void test_twin_of_a_killed_target(void)
 	finish(&p);
 }
 
+static uint64_t bytes_in_state(struct puppet *p, enum ms_state state)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < p->src->regions.items.count; i++) {
+		const struct ms_region *region = &p->src->regions.items.data[i];
+		struct run runs[RUNS];
+		size_t count = states(p, region->base, region->size, runs);
+
+		for (size_t k = 0; k < count; k++)
+			bytes += runs[k].state == state ? runs[k].size : 0;
+	}
+	return bytes;
+}
+
+/* That nobody may read a file is one thing, that memsift cannot open it just now is another. */
+static void test_no_descriptors_left(void)
+{
+	struct rlimit before, none;
+	struct puppet p;
+	uint64_t no_access;
+
+	start_and_open(&p, "plain");
+	no_access = bytes_in_state(&p, MS_STATE_NO_ACCESS);
+	check_u64(bytes_in_state(&p, MS_STATE_IO_ERROR), 0);
+	check(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = (struct rlimit){0, before.rlim_max};
+	check(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	check_u64(bytes_in_state(&p, MS_STATE_NO_ACCESS), no_access);
+	check(bytes_in_state(&p, MS_STATE_IO_ERROR) > 0);
+	check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	check_u64(bytes_in_state(&p, MS_STATE_IO_ERROR), 0);
+	finish(&p);
+}
+
 static const struct test tests[] = {
-	{"target is killed", test_twin_of_a_killed_target},
+	{"twin of a killed target", test_twin_of_a_killed_target},
+	{"no descriptors are left", test_no_descriptors_left},
 };
 
 TEST_MAIN(tests)

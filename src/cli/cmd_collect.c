@@ -591,6 +591,11 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 	else if (evidence_open(collect->options, collect->output->started, &collect->evidence) < 0)
 		collect->summary.status = STATUS_OUTPUT;
 	if (collect->evidence) {
+		const struct options *options = collect->options;
+
+		for (size_t i = 0; i < options->fault_count; i++)
+			evidence_error(collect->evidence, 0, options->faults[i].what,
+				options->faults[i].why);
 		if (collect->rules)
 			keep_rules(collect);
 		collect_all(collect);

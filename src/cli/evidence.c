@@ -246,10 +246,14 @@ void evidence_record(struct evidence *evidence, const struct ms_record *record)
 
 void evidence_error(struct evidence *evidence, uint32_t pid, const char *what, const char *why)
 {
-	const struct ms_value values[] = {number_value(pid), text_value(what), text_value(why)};
+	const struct ms_value values[] = {
+		pid ? number_value(pid) : (struct ms_value){0}, text_value(what), text_value(why)};
 	struct ms_record record = {&ms_schema_error, values};
 
-	evidence_log(evidence, "%u: %s: %s", pid, what, why);
+	if (pid)
+		evidence_log(evidence, "%u: %s: %s", pid, what, why);
+	else
+		evidence_log(evidence, "%s: %s", what, why);
 	evidence_record(evidence, &record);
 }
 

@@ -300,6 +300,15 @@ test_collect_without_a_folder_name() {
 	check_is "$(find . -maxdepth 1 -type d -name "memsift-$(uname -n)-*Z" | wc -l)" 1
 }
 
+# Who was named and not found is part of what went wrong.
+test_missing_target_is_in_the_evidence() {
+	puppet plain
+	run collect $pid ./nofile -o evidence
+	check_status 3
+	check grep -q 'Z ./nofile: cannot open ./nofile' evidence/collection.log
+	check grep -q '"type":"error","pid":null,"what":"./nofile"' evidence/summary.json
+}
+
 test_collect_a_core() {
 	puppet plain
 	run dump $pid -o core

@@ -233,7 +233,7 @@ enum ms_state {
 	MS_STATE_IO_ERROR,    /* reading failed */
 	MS_STATE_LIMIT,	      /* a limit on bytes or hits was reached first */
 	MS_STATE_DEADLINE,    /* the deadline or an interrupt came first */
-	MS_STATE_LEFT_OUT,    /* a filter left it out when the snapshot was taken */
+	MS_STATE_LEFT_OUT,    /* by a filter, of a snapshot that was taken or of a read */
 	MS_STATE_COUNT
 };
 
@@ -306,7 +306,6 @@ MS_API int ms_source_regions(
 /* Lists modules (program, libraries, vDSO) by ascending base. */
 MS_API int ms_source_modules(
 	ms_source *source, const struct ms_module **ret_list, size_t *ret_count);
-
 MS_API int ms_source_threads(
 	ms_source *source, const struct ms_thread **ret_list, size_t *ret_count);
 
@@ -348,7 +347,6 @@ MS_API void ms_perm_text(unsigned perm, char ret_text[5]);
 /* ---- 4. Filters ------------------------------------------------------------------------ */
 
 typedef struct ms_filter ms_filter;
-
 /* A new filter lets every region through, but leaves out device memory and swapped pages. */
 MS_API int ms_filter_new(ms_filter **ret_filter);
 MS_API void ms_filter_free(ms_filter *filter);
@@ -359,16 +357,18 @@ MS_API void ms_filter_free(ms_filter *filter);
  *   perm             "rw-", "r-x", "rwxp"; ? for either, and a fourth letter p or s
  *   address          "0x1000-0x2000", half open; given again, another range as well
  *   ignore           the same, but leaves the range out; given again, another one as well
- *   min-size         a size such as 4096, 64K, 1G
- *   max-size         a size
+ *   min-size, max-size  a size such as 4096, 64K, 1G
  *   path             a glob over the whole path, or over its last part when it has no slash
  *   include-device   (no value) device memory, too
  *   include-swapped  (no value) swapped pages, too
  * Set up a filter fully before its first use. The error points at the character that is wrong.
  */
 MS_API int ms_filter_set(ms_filter *filter, const char *key, const char *value);
-
 MS_API bool ms_filter_match(const ms_filter *filter, const struct ms_region *region);
+
+/* ms_source_read() of what the filter lets through; the rest is a gap with MS_STATE_LEFT_OUT. */
+MS_API int ms_source_read_filtered(ms_source *source, const ms_filter *filter, uint64_t address,
+	void *buf, size_t size, size_t *ret_size, struct ms_gap *ret_gap);
 
 /* ---- 5. Records and sinks -------------------------------------------------------------- */
 

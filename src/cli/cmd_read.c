@@ -77,17 +77,18 @@ static int show_gap(struct reading *reading, const struct ms_gap *gap, uint64_t 
 	const struct ms_value values[] = {address_value(reading->address),
 		address_value(reading->address + size), text_value(ms_state_name(gap->state))};
 	bool absent = gap->state == MS_STATE_ABSENT;
-	/* A guard page never holds data: nothing is missing, unless bytes must take its place. */
-	bool guard = gap->state == MS_STATE_GUARD && !reading->options->raw;
-	const char *what = gap->state == MS_STATE_VANISHED ? "nothing is mapped here"
-			   : absent			   ? "never touched: reads as zeros"
-							   : ms_state_name(gap->state);
+	/* Neither holds wanted data: nothing is missing, unless bytes must take its place. */
+	bool unwanted = gap->state == MS_STATE_GUARD || gap->state == MS_STATE_LEFT_OUT;
+	const char *what = gap->state == MS_STATE_VANISHED   ? "nothing is mapped here"
+			   : gap->state == MS_STATE_LEFT_OUT ? "left out by a filter"
+			   : absent			     ? "never touched: reads as zeros"
+							     : ms_state_name(gap->state);
 	char line[128];
 	int length;
 
 	if (!absent) {
-		reading->summary->partial |= !guard;
-		complain("0x%llx-0x%llx cannot be read: %s", (unsigned long long)reading->address,
+		reading->summary->partial |= !unwanted || reading->options->raw;
+		complain("0x%llx-0x%llx is not read: %s", (unsigned long long)reading->address,
 			(unsigned long long)(reading->address + size), what);
 	}
 	if (reading->options->raw)
@@ -99,6 +100,25 @@ static int show_gap(struct reading *reading, const struct ms_gap *gap, uint64_t 
 	return output_bytes(reading->output, line, (size_t)length);
 }
 
+/* How many of the next bytes to read; 0, and a gap, if a limit bites. */
+static size_t next_size(const struct reading *reading, uint64_t left, struct ms_gap *ret_gap)
+{
+	const struct options *options = reading->options;
+	const uint64_t limits[] = {options->bytes_max, options->process_bytes_max};
+	uint64_t size = left < BLOCK ? left : BLOCK;
+
+	*ret_gap = (struct ms_gap){reading->address, left, MS_STATE_LIMIT};
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+		if (limits[i] && limits[i] - reading->summary->bytes_read < size)
+			size = limits[i] - reading->summary->bytes_read;
+	if (options->timeout_ns &&
+		clock_now_ns() - reading->output->started_ns >= options->timeout_ns) {
+		ret_gap->state = MS_STATE_DEADLINE;
+		size = 0;
+	}
+	return (size_t)size;
+}
+
 static int read_all(struct reading *reading)
 {
 	static uint8_t block[BLOCK];
@@ -106,10 +126,11 @@ static int read_all(struct reading *reading)
 
 	while (reading->address < end && !interrupted()) {
 		uint64_t left = end - reading->address;
-		struct ms_gap gap = {0};
-		size_t got = 0;
-		int r = ms_source_read(reading->source, reading->address, block,
-			left < BLOCK ? (size_t)left : BLOCK, &got, &gap);
+		struct ms_gap gap;
+		size_t got = next_size(reading, left, &gap);
+		int r = got ? ms_source_read_filtered(reading->source, reading->options->filter,
+				      reading->address, block, got, &got, &gap)
+			    : 0;
 
 		if (r < 0)
 			return r;
@@ -148,7 +169,8 @@ static int read_target(struct reading *reading, const struct targets *targets)
 	if (r < 0)
 		return read_failed(reading, &group->list[0], r);
 	/* An address that is mapped nowhere is a mistake, not a gap. */
-	r = ms_source_read(reading->source, reading->address, &byte, 1, &got, &gap);
+	r = ms_source_read_filtered(
+		reading->source, reading->options->filter, reading->address, &byte, 1, &got, &gap);
 	if (r == 0 && !got && gap.state == MS_STATE_VANISHED && gap.size >= reading->size) {
 		complain("address 0x%llx is not mapped in pid %u; `memsift regions` lists what is",
 			(unsigned long long)reading->address, group->list[0].pid);

@@ -26,7 +26,7 @@ const struct command commands[] = {
 	{"read", "TARGET ADDRESS SIZE", "show memory",
 		"Shows memory as a hex dump, or writes it as it is with --raw. ADDRESS is "
 		"hexadecimal; what cannot be read is said, never made up.",
-		"memsift read 1234 0x7ffc1a2b3000 256", LISTING | GROUP_READ, cmd_read},
+		"memsift read 1234 0x7ffc1a2b3000 256", READING | GROUP_READ, cmd_read},
 	{"search", "TARGET...", "search for byte patterns or regular expressions",
 		"Searches memory for texts and hex patterns, all in one pass. A hex pattern has bytes "
 		"(4D 5A), any byte (\?\?), nibbles (4? ?A), jumps ([4-8]) and alternatives "

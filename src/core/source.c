@@ -216,10 +216,11 @@ static int first_piece(void *ctx, uint64_t base, size_t size, enum ms_state stat
 }
 
 /* What is known of [address, ...) before reading: a state and how far it goes. */
-static int state_at(struct ms_source *src, uint64_t address, size_t size, struct run *ret_run)
+static int state_at(struct ms_source *src, const struct ms_filter *filter, uint64_t address,
+	size_t size, struct run *ret_run)
 {
 	const struct ms_region *region = region_find_from(&src->regions, address);
-	uint64_t left;
+	uint64_t left, wanted, wanted_size;
 	size_t count = 0;
 	int r;
 
@@ -230,8 +231,17 @@ static int state_at(struct ms_source *src, uint64_t address, size_t size, struct
 		return 0;
 	}
 	left = min_u64(size, region->base + region->size - address);
+	*ret_run = (struct run){address, left, MS_STATE_LEFT_OUT};
+	if (!ms_filter_match(filter, region) ||
+		!filter_clip(filter, address, left, &wanted, &wanted_size))
+		return 0;
+	if (wanted > address) {
+		ret_run->size = wanted - address;
+		return 0;
+	}
+	left = wanted_size;
 	*ret_run = (struct run){address, left, MS_STATE_DATA};
-	if (region->flags & MS_REGION_DEVICE) {
+	if ((region->flags & MS_REGION_DEVICE) && !filter->device) {
 		ret_run->state = MS_STATE_DEVICE;
 		return 0;
 	}
@@ -246,13 +256,21 @@ static int state_at(struct ms_source *src, uint64_t address, size_t size, struct
 		return r < 0 ? r
 			     : err_set(MS_ERR_IO, "nothing is known of address 0x%llx",
 				       (unsigned long long)address);
-	left = ret_run->base + ret_run->size - address;
+	left = min_u64(left, ret_run->base + ret_run->size - address);
 	*ret_run = (struct run){address, left, ret_run->state};
+	if (ret_run->state == MS_STATE_SWAPPED && filter->swapped)
+		ret_run->state = MS_STATE_DATA;
 	return 0;
 }
 
 int ms_source_read(ms_source *src, uint64_t address, void *buf, size_t size, size_t *ret_size,
 	struct ms_gap *ret_gap)
+{
+	return ms_source_read_filtered(src, NULL, address, buf, size, ret_size, ret_gap);
+}
+
+int ms_source_read_filtered(ms_source *src, const ms_filter *filter, uint64_t address, void *buf,
+	size_t size, size_t *ret_size, struct ms_gap *ret_gap)
 {
 	struct first_piece first = {.address = address};
 	struct reader reader;
@@ -260,7 +278,8 @@ int ms_source_read(ms_source *src, uint64_t address, void *buf, size_t size, siz
 	int r = src->regions_known ? 0 : source_refresh(src);
 
 	while (r == 0 && first.read < size) {
-		r = state_at(src, address + first.read, size - first.read, &run);
+		r = state_at(src, filter ? filter : &filter_default, address + first.read,
+			size - first.read, &run);
 		if (r < 0)
 			break;
 		if (run.state != MS_STATE_DATA) {

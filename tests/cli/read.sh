@@ -91,6 +91,63 @@ test_untouched() {
 	check_is "$(record region resident)" 0
 }
 
+# What a filter leaves out is a gap, and not missing; only bytes alone cannot tell it.
+test_filters() {
+	puppet plain
+	run read $pid $at_plain 64 --perm r-x
+	check_status 0
+	check_out "-- 64 bytes: left out by a filter"
+	check_err "is not read: left out by a filter"
+	run read $pid $at_plain 64 --perm rw- --min-size 4K
+	check_status 0
+	check_silent
+	check_is "$(grep -c '|' out)" 4
+	range=$(printf '%x-%x' $((at_plain + 16)) $((at_plain + 32)))
+	run read $pid $at_plain 64 --address $range -f ndjson
+	check_status 0
+	check_is "$(record data address,size)" "$(printf '0x%x\t16' $((at_plain + 16)))"
+	check_is "$(record gap reason | sort -u)" left-out
+	check_is "$(record gap end | tail -n 1)" "$(printf '0x%x' $((at_plain + 64)))"
+	run read $pid $at_plain 64 --ignore $range
+	check_is "$(grep -c '|' out)" 3
+	run read $pid $at_plain 64 --ignore $range --raw
+	check_status 3
+	check_is "$(wc -c <out)" 16
+	run read $pid 0x1000 64 --perm r-x
+	check_status 4
+	check_err "is not mapped"
+}
+
+test_device_memory() {
+	puppet device
+	[ "$at_device" != 0x0 ] || skip "no device memory could be mapped"
+	run regions $pid --address "$at_device-$(printf %x $((at_device + 4096)))" -f ndjson
+	[ "$(record region device_memory)" = true ] || skip "this is no device memory"
+	run read $pid $at_device 16
+	check_status 3
+	check_out "-- 16 bytes: device"
+	# Not every kernel lets it be read, but then it is the kernel that says so.
+	run read $pid $at_device 16 --include-device
+	check_no_out device
+	[ $status = 0 ] || check_out "-- 16 bytes: no-access"
+}
+
+test_limits() {
+	puppet huge
+	for limit in --max-memory-size --max-process-size; do
+		run read $pid $at_huge 256K $limit 100K -f ndjson
+		check_status 3
+		check_is "$(record summary bytes_read)" 102400
+		check_is "$(record gap start,reason)" "$(printf '0x%x\tlimit' $((at_huge + 102400)))"
+	done
+	run read $pid $at_huge 256K --max-memory-size 100K --raw
+	check_status 3
+	check_is "$(wc -c <out)" 102400
+	run read $pid $at_huge 4M --timeout 1ms
+	check_status 3
+	check_out "bytes: deadline"
+}
+
 # What was read before the target ended stands, and the rest is said to be missing.
 test_target_ends_midway() {
 	puppet huge

@@ -279,6 +279,50 @@ static int regions_all_device(struct ms_source *src, struct region_list *out)
 	return r;
 }
 
+/* What a filter leaves out is a gap; what it lets through besides is read. */
+static void reads_are_filtered(void)
+{
+	static const struct {
+		const char *key, *value;
+		uint64_t address;
+		size_t size, got;
+		struct ms_gap gap;
+	} cases[] = {
+		{"perm", "r??", 0x10000, 2 * PAGE, 2 * PAGE, {0}},
+		{"perm", "r--", 0x10000, 2 * PAGE, PAGE, {0}},
+		{"perm", "--x", 0x10000, 10, 0, {0x10000, 10, MS_STATE_LEFT_OUT}},
+		{"perm", "--x", 0x14000, 10, 0, {0x14000, 0xc000, MS_STATE_VANISHED}},
+		{"address", "10100-10200", 0x10000, PAGE, 0, {0x10000, 0x100, MS_STATE_LEFT_OUT}},
+		{"address", "10100-10200", 0x10180, PAGE, 0x80, {0}},
+		{"address", "10100-10200", 0x10200, 7, 0, {0x10200, 7, MS_STATE_LEFT_OUT}},
+		{"ignore", "10100-10200", 0x10000, PAGE, 0x100, {0}},
+		{"ignore", "12000-13000", 0x12000, 5, 0, {0x12000, 5, MS_STATE_LEFT_OUT}},
+		{"include-device", NULL, 0x20000, PAGE, 0, {0x20000, PAGE, MS_STATE_SWAPPED}},
+	};
+	struct opened o = open_memory(gapped, ARRAY_SIZE(gapped));
+	static uint8_t buf[sizeof(bytes)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct ms_gap gap = {0};
+		ms_filter *filter;
+		size_t got = 99;
+
+		check_ok(ms_filter_new(&filter));
+		check_ok(ms_filter_set(filter, cases[i].key, cases[i].value));
+		check_ok(ms_source_read_filtered(
+			o.src, filter, cases[i].address, buf, cases[i].size, &got, &gap));
+		check_that(
+			got == cases[i].got, "case %zu: %zu bytes, not %zu", i, got, cases[i].got);
+		if (!got) {
+			check_u64(gap.base, cases[i].gap.base);
+			check_u64(gap.size, cases[i].gap.size);
+			check_text(ms_state_name(gap.state), ms_state_name(cases[i].gap.state));
+		}
+		ms_filter_free(filter);
+	}
+	close_memory(&o);
+}
+
 static int read_never(
 	struct ms_source *src, uint64_t address, void *buf, size_t size, size_t *ret_size)
 {
@@ -299,6 +343,45 @@ static void device_memory_is_not_read(void)
 	check_ok(ms_source_read(o.src, 0x10000, &byte, 1, &got, &gap));
 	check(got == 0 && gap.state == MS_STATE_DEVICE);
 	close_memory(&o);
+}
+
+static int resident_swapped(struct ms_source *src, const struct ms_region *region, uint64_t base,
+	uint64_t size, struct run *runs, size_t room, size_t *ret_count)
+{
+	int r = memory_ops->resident(src, region, base, size, runs, room, ret_count);
+
+	for (size_t i = 0; i < *ret_count; i++)
+		runs[i].state = MS_STATE_SWAPPED;
+	return r;
+}
+
+/* Unless it is asked for; nor are pages on swap. */
+static void device_memory_and_swap_are_read_if_wanted(void)
+{
+	static const char *const keys[] = {"include-device", "include-swapped"};
+
+	for (size_t i = 0; i < 4; i++) {
+		struct ms_source_ops ops;
+		struct opened o = open_odd(&ops, NULL);
+		struct ms_gap gap = {0};
+		ms_filter *filter;
+		uint8_t byte;
+		size_t got;
+
+		ops.read = memory_ops->read;
+		if (i / 2)
+			ops.resident = resident_swapped;
+		else
+			ops.regions = regions_all_device;
+		check_ok(ms_filter_new(&filter));
+		check_ok(ms_filter_set(filter, keys[i % 2], NULL));
+		check_ok(ms_source_read_filtered(o.src, filter, 0x10000, &byte, 1, &got, &gap));
+		check_u64(got, i / 2 == i % 2);
+		if (!got)
+			check_u64(gap.state, i / 2 ? MS_STATE_SWAPPED : MS_STATE_DEVICE);
+		ms_filter_free(filter);
+		close_memory(&o);
+	}
 }
 
 struct piece {
@@ -532,7 +615,9 @@ static const struct test tests[] = {
 	{"short reads are joined", short_reads_are_joined},
 	{"what came before the end is kept", what_came_before_the_end_is_kept},
 	{"data that is not there", data_that_is_not_there},
+	{"reads are filtered", reads_are_filtered},
 	{"device memory is not read", device_memory_is_not_read},
+	{"device memory and swap are read if wanted", device_memory_and_swap_are_read_if_wanted},
 	{"the reader tells every piece", the_reader_tells_every_piece},
 	{"coverage joins and sorts", coverage_joins_and_sorts},
 	{"some states are a loss", some_states_are_a_loss},

@@ -358,7 +358,7 @@ MS_API void ms_filter_free(ms_filter *filter);
  *   address          "0x1000-0x2000", half open; given again, another range as well
  *   ignore           the same, but leaves the range out; given again, another one as well
  *   min-size, max-size  a size such as 4096, 64K, 1G
- *   path             a glob over the whole path, or over its last part when it has no slash
+ *   path             the whole path or a glob over it; without a slash, of its last part
  *   include-device   (no value) device memory, too
  *   include-swapped  (no value) swapped pages, too
  * Set up a filter fully before its first use. The error points at the character that is wrong.

@@ -157,8 +157,8 @@ const struct option_row option_rows[] = {
 		GROUP_FILTER, set_filter, 0},
 	{"min-size", 0, "SIZE", "only regions of at least this size", GROUP_FILTER, set_filter, 0},
 	{"max-size", 0, "SIZE", "only regions of at most this size", GROUP_FILTER, set_filter, 0},
-	{"path", 0, "GLOB", "only mappings of files whose path or name matches", GROUP_FILTER,
-		set_filter, 0},
+	{"path", 0, "GLOB", "only mappings whose path or name matches, or is just this ([heap])",
+		GROUP_FILTER, set_filter, 0},
 	{"include-device", 0, NULL, "device memory, too: reading it may hang or have effects",
 		GROUP_FILTER, set_filter, 0},
 	{"include-swapped", 0, NULL, "swapped pages, too: reading brings them back into memory",
@@ -203,8 +203,8 @@ const struct option_row option_rows[] = {
 	{"keep-going", 0, NULL, "leave out rule files with errors", GROUP_YARA, add_arg, 0},
 	{"no-prefilter", 0, NULL, "let libyara itself go through all memory", GROUP_YARA, add_arg,
 		0},
-	{"profile", 0, NULL, "tell what each rule cost: places verified, matches, targets", GROUP_YARA,
-		set_profile, FIELD(profile)},
+	{"profile", 0, NULL, "tell what each rule cost: places verified, matches, targets",
+		GROUP_YARA, set_profile, FIELD(profile)},
 	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
 		set_text, FIELD(dump_on_hit)},
 
@@ -235,7 +235,8 @@ const struct option_row option_rows[] = {
 		FIELD(interval_ns)},
 	{"rounds", 0, "N", "end after so many rounds", GROUP_WATCH, set_number, FIELD(rounds)},
 	{"method", 0, "HOW",
-		"auto (default); dirty: the kernel tells; soft-dirty: the same, only by soft-dirty bits; "
+		"auto (default); dirty: the kernel tells; soft-dirty: the same, only by soft-dirty "
+		"bits; "
 		"compare: read all each time",
 		GROUP_WATCH, set_text, FIELD(method)},
 	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated",

@@ -237,7 +237,8 @@ static bool path_match(const char *glob, const char *path)
 
 	if (!strchr(glob, separator) && last)
 		path = last + 1;
-	return fnmatch(glob, path, windows ? FNM_NOESCAPE : 0) == 0;
+	/* "[heap]" is also a glob, for one letter; who copies it from a list means the name. */
+	return strcmp(glob, path) == 0 || fnmatch(glob, path, windows ? FNM_NOESCAPE : 0) == 0;
 }
 
 /* The first of the ranges that ends above `base`, or one behind the last. */

@@ -122,7 +122,11 @@ const struct command *command_find(const char *name);
 struct option_row {
 	const char *name;
 	char letter;
-	const char *argument; /* NULL: none */
+	/*
+	 * NULL: none. In lower case, the words there are to choose from: "none|freeze|fork" for
+	 * one of them, "ascii,utf8" for a list.
+	 */
+	const char *argument;
 	const char *help;
 	unsigned groups;
 	int (*set)(struct options *options, const struct option_row *row, const char *value);
@@ -131,6 +135,11 @@ struct option_row {
 
 extern const struct option_row option_rows[];
 extern const size_t option_row_count;
+
+/* The words to choose from with something else between them; false if an option has none. */
+enum { OPTION_WORDS_ROOM = 128 };
+bool option_words(
+	const struct option_row *row, const char *between, char ret_words[OPTION_WORDS_ROOM]);
 
 /* Reads the options behind a command's name; 0, or an exit status after saying what is wrong. */
 int options_parse(struct options *options, const struct command *command, int argc, char **argv);

@@ -55,7 +55,9 @@ static char *dump_path(const struct dumping *dumping, const char *stem)
 	if (output && dumping->target_count == 1 && (dumping->raw || !is_folder(output)))
 		return strdup(output);
 	n = asprintf(&path, "%s%s%s.%s%s%s", output ? output : "", output ? "/" : "", stem, time,
-		dumping->raw ? "" : dumping->hashes ? ".hashes" : ".core",
+		dumping->raw	  ? ""
+		: dumping->hashes ? ".hashes"
+				  : ".core",
 		options->compress && !dumping->raw ? ".zst" : "");
 	return n < 0 ? NULL : path;
 }
@@ -109,19 +111,23 @@ static void dump_group(
 
 		dumping->process = &group->list[i];
 		if (!job_rest(&job, summary->bytes_read, dumping->output->started_ns)) {
-			complain("--max-memory-size was reached; the targets that follow are left out");
+			complain("--max-memory-size was reached; the targets that follow are left "
+				 "out");
 			summary->partial = true;
 			return;
 		}
 		r = dump_process(dumping, group->host, &job, &coverage);
 		if (r < 0) {
-			output_error(dumping->output, group->list[i].pid, group->list[i].name, ms_error());
+			output_error(dumping->output, group->list[i].pid, group->list[i].name,
+				ms_error());
 			summary_fail(summary, r);
 			continue;
 		}
 		if (dumping->options->region_count && coverage.filtered == coverage.total) {
-			complain("pid %u: nothing is mapped where --region says; `memsift regions` lists "
-				 "what is", group->list[i].pid);
+			complain("pid %u: nothing is mapped where --region says; `memsift regions` "
+				 "lists "
+				 "what is",
+				group->list[i].pid);
 			summary->partial = true;
 		}
 		summary->targets++;
@@ -146,15 +152,9 @@ static int take_regions(const struct options *options, ms_filter *filter)
 	return STATUS_DONE;
 }
 
-static int check_form(const struct options *options, bool *ret_raw)
+static bool is_raw(const struct options *options)
 {
-	const char *as = options->as ? options->as : options->region_count ? "raw" : "core";
-
-	*ret_raw = strcmp(as, "raw") == 0;
-	if (*ret_raw || strcmp(as, "core") == 0)
-		return STATUS_DONE;
-	complain("--as %s: a dump is a core or raw", as);
-	return STATUS_USAGE;
+	return options->as ? strcmp(options->as, "raw") == 0 : options->region_count > 0;
 }
 
 static int run_all(struct dumping *dumping)
@@ -192,11 +192,10 @@ static int run_all(struct dumping *dumping)
 
 int cmd_dump(struct options *options)
 {
-	struct dumping dumping = {.options = options, .filter = options->filter};
-	int status = check_form(options, &dumping.raw);
+	struct dumping dumping = {
+		.options = options, .filter = options->filter, .raw = is_raw(options)};
+	int status = take_regions(options, options->filter);
 
-	if (status == STATUS_DONE)
-		status = take_regions(options, options->filter);
 	return status == STATUS_DONE ? run_all(&dumping) : status;
 }
 
@@ -208,8 +207,9 @@ int cmd_snapshot(struct options *options)
 		.hashes = options->hash_only};
 
 	if (options->hash_only && options->compress) {
-		complain("snapshot: hashes do not compress; --hash-only and --compress exclude each "
-			 "other");
+		complain(
+			"snapshot: hashes do not compress; --hash-only and --compress exclude each "
+			"other");
 		return STATUS_USAGE;
 	}
 	return run_all(&dumping);

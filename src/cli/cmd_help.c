@@ -246,33 +246,69 @@ static void man_page(FILE *out)
 
 /* ---- Completions ------------------------------------------------------------------------ */
 
-static void option_words(FILE *out, unsigned groups)
+static void option_list(FILE *out, unsigned groups)
 {
 	for (size_t i = 0; i < option_row_count; i++)
 		if (option_rows[i].groups & groups)
 			fprintf(out, " --%s", option_rows[i].name);
 }
 
+/* Whether an option takes a list of words, by commas, rather than one of them. */
+static bool is_list(const struct option_row *row)
+{
+	return strchr(row->argument, ',') != NULL;
+}
+
+/* What the options of a command are, and what may stand behind the one in $before. */
+static void bash_case(FILE *out, const char *pattern, unsigned groups)
+{
+	char words[OPTION_WORDS_ROOM];
+
+	fprintf(out, "    %s)\n        options='", pattern);
+	option_list(out, groups);
+	fputs("'\n        case $before in\n", out);
+	for (size_t i = 0; i < option_row_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!(row->groups & groups) || !option_words(row, " ", words))
+			continue;
+		fprintf(out, "        --%s", row->name);
+		if (row->letter)
+			fprintf(out, "|-%c", row->letter);
+		fprintf(out, ") %s='%s' ;;\n", is_list(row) ? "list" : "words", words);
+	}
+	fputs("        esac ;;\n", out);
+}
+
 static void bash_page(FILE *out)
 {
 	fputs("# bash completion for memsift\n"
 	      "_memsift()\n{\n"
-	      "    local cur=${COMP_WORDS[COMP_CWORD]} options=\n"
-	      "    if [[ ($COMP_CWORD -eq 1 || ${COMP_WORDS[1]} == help) && $cur != -* ]]; then\n"
+	      "    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+	      "    local options= words= list= chosen=\n"
+	      "    # bash makes three words of --name=value.\n"
+	      "    [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD-2]}\n"
+	      "    [[ $cur == = ]] && cur=\n"
+	      "    case ${COMP_WORDS[1]} in\n",
+		out);
+	for (size_t i = 0; i < command_count; i++)
+		bash_case(out, commands[i].name, commands[i].groups);
+	bash_case(out, "*", command_find("collect")->groups);
+	fputs("    esac\n"
+	      "    if [[ $list && $cur == *,* ]]; then\n"
+	      "        chosen=${cur%,*},\n"
+	      "    fi\n"
+	      "    if [[ $words$list ]]; then\n"
+	      "        compopt +o filenames 2>/dev/null # a folder may have the name of a word\n"
+	      "        mapfile -t COMPREPLY < <(\n"
+	      "            compgen -W \"$words$list\" -P \"$chosen\" -- \"${cur#\"$chosen\"}\")\n"
+	      "    elif [[ ($COMP_CWORD -eq 1 || ${COMP_WORDS[1]} == help) && $cur != -* ]]; then\n"
 	      "        COMPREPLY=($(compgen -W '",
 		out);
 	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "%s%s", i ? " " : "", commands[i].name);
-	fputs("' -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
-	for (size_t i = 0; i < command_count; i++) {
-		fprintf(out, "    %s) options='", commands[i].name);
-		option_words(out, commands[i].groups);
-		fputs("' ;;\n", out);
-	}
-	fputs("    *) options='", out);
-	option_words(out, command_find("collect")->groups);
-	fputs("' ;;\n    esac\n"
-	      "    if [[ $cur == -* ]]; then\n"
+	fputs("' -- \"$cur\"))\n"
+	      "    elif [[ $cur == -* ]]; then\n"
 	      "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
 	      "    else\n"
 	      "        # compgen -W expands its words like a command line, and a process chooses "
@@ -300,6 +336,26 @@ static void quoted(FILE *out, const char *text)
 			fputc(*text, out);
 }
 
+/* What _arguments is told of an option: --name[help], and what its argument is. */
+static void zsh_option(FILE *out, const struct option_row *row)
+{
+	char words[OPTION_WORDS_ROOM];
+
+	fprintf(out, " \\\n        '--%s[", row->name);
+	quoted(out, row->help);
+	fputc(']', out);
+	if (!row->argument)
+		;
+	else if (!option_words(row, " ", words)) {
+		fputc(':', out);
+		quoted(out, row->argument);
+	} else if (is_list(row))
+		fprintf(out, ":%s:_values -s , %s %s", row->name, row->name, words);
+	else
+		fprintf(out, ":%s:(%s)", row->name, words);
+	fputc('\'', out);
+}
+
 static void zsh_page(FILE *out)
 {
 	fputs("#compdef memsift\n_memsift() {\n    local -a commands\n    commands=(\n", out);
@@ -310,19 +366,27 @@ static void zsh_page(FILE *out)
 		out);
 	for (size_t i = 0; i < command_count; i++) {
 		fprintf(out, "    %s) _arguments", commands[i].name);
-		for (size_t k = 0; k < option_row_count; k++) {
-			const struct option_row *row = &option_rows[k];
-
-			if (!(row->groups & commands[i].groups))
-				continue;
-			fprintf(out, " \\\n        '--%s[", row->name);
-			quoted(out, row->help);
-			fprintf(out, "]%s%s'", row->argument ? ":" : "",
-				row->argument ? row->argument : "");
-		}
+		for (size_t k = 0; k < option_row_count; k++)
+			if (option_rows[k].groups & commands[i].groups)
+				zsh_option(out, &option_rows[k]);
 		fputs(" \\\n        '*:target:_files' ;;\n", out);
 	}
 	fputs("    esac\n}\n_memsift \"$@\"\n", out);
+}
+
+static void fish_option(FILE *out, const char *command, const struct option_row *row)
+{
+	char words[OPTION_WORDS_ROOM];
+
+	fprintf(out, "complete -c memsift -n '__fish_seen_subcommand_from %s' -l %s", command,
+		row->name);
+	if (row->letter)
+		fprintf(out, " -s %c", row->letter);
+	if (option_words(row, " ", words))
+		fprintf(out, is_list(row) ? " -x -a '(__fish_append , %s)'" : " -x -a '%s'", words);
+	else if (row->argument)
+		fputs(" -r", out);
+	fprintf(out, " -d \"%s\"\n", row->help);
 }
 
 static void fish_page(FILE *out)
@@ -332,18 +396,9 @@ static void fish_page(FILE *out)
 		fprintf(out, "complete -c memsift -n __fish_use_subcommand -a %s -d '%s'\n",
 			commands[i].name, commands[i].summary);
 	for (size_t i = 0; i < command_count; i++)
-		for (size_t k = 0; k < option_row_count; k++) {
-			const struct option_row *row = &option_rows[k];
-
-			if (!(row->groups & commands[i].groups))
-				continue;
-			fprintf(out,
-				"complete -c memsift -n '__fish_seen_subcommand_from %s' -l %s",
-				commands[i].name, row->name);
-			if (row->letter)
-				fprintf(out, " -s %c", row->letter);
-			fprintf(out, "%s -d \"%s\"\n", row->argument ? " -r" : "", row->help);
-		}
+		for (size_t k = 0; k < option_row_count; k++)
+			if (option_rows[k].groups & commands[i].groups)
+				fish_option(out, commands[i].name, &option_rows[k]);
 }
 
 int cmd_help(struct options *options)
@@ -371,6 +426,5 @@ int cmd_help(struct options *options)
 			forms[i].print(stdout);
 			return STATUS_DONE;
 		}
-	complain("--as %s: this is none of text, man, bash, zsh, fish", form);
 	return STATUS_USAGE;
 }

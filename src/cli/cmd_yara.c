@@ -386,10 +386,6 @@ static int check_usage(const struct options *options)
 		complain("yara: say which rules, with -r FILE-OR-FOLDER or --rule TEXT");
 	else if (options->context > MS_CONTEXT_MAX)
 		complain("--context: at most %d", MS_CONTEXT_MAX);
-	else if (options->dump_on_hit && strcmp(options->dump_on_hit, "region") != 0 &&
-		 strcmp(options->dump_on_hit, "process") != 0)
-		complain("--dump-on-hit %s: this is neither region nor process",
-			options->dump_on_hit);
 	else
 		return STATUS_DONE;
 	return STATUS_USAGE;

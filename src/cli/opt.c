@@ -28,6 +28,12 @@ static int set_text(struct options *options, const struct option_row *row, const
 	return 0;
 }
 
+/* One of the words that the row has to choose from: checked when all options are known. */
+static int set_word(struct options *options, const struct option_row *row, const char *value)
+{
+	return set_text(options, row, value);
+}
+
 struct option_name {
 	char text[40];
 };
@@ -134,8 +140,8 @@ const struct option_row option_rows[] = {
 	{"from", 0, "HOST",
 		"where processes live: local, a file (core or raw image), or vmm:DEVICE",
 		GROUP_TARGET | GROUP_HOST, set_text, FIELD(from)},
-	{"backend", 0, "NAME", "auto (default), native or memprocfs", GROUP_TARGET | GROUP_HOST,
-		set_text, FIELD(host.backend)},
+	{"backend", 0, "auto|native|memprocfs", "how memory is reached (default auto)",
+		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.backend)},
 	{"device", 0, "NAME",
 		"proc: this machine; or a device of MemProcFS, such as fpga or a file",
 		GROUP_TARGET | GROUP_HOST, set_text, FIELD(host.device)},
@@ -148,7 +154,7 @@ const struct option_row option_rows[] = {
 	{"pagefile", 0, "FILE", "vmm: the machine's pagefile.sys", GROUP_TARGET | GROUP_HOST,
 		set_text, FIELD(host.pagefile)},
 
-	{"memory-regions", 0, "TYPES", "only heap, stack, code, mapped, other (or all), by commas",
+	{"memory-regions", 0, "heap,stack,code,mapped,other,all", "only these kinds, by commas",
 		GROUP_FILTER, set_filter, 0},
 	{"perm", 0, "MASK", "only these permissions: rw-, r-x, ??x", GROUP_FILTER, set_filter, 0},
 	{"address", 0, "A-B", "only addresses from A up to B (hex); may be repeated", GROUP_FILTER,
@@ -176,7 +182,7 @@ const struct option_row option_rows[] = {
 	{"context", 0, "N", "bytes to show before and after a hit (default 16)",
 		GROUP_SEARCH | GROUP_YARA, set_number, FIELD(context)},
 	{"min", 0, "N", "at least so many characters (default 4)", GROUP_STRINGS, add_arg, 0},
-	{"encoding", 0, "LIST", "of ascii (default), utf8, utf16le, utf16be; by commas",
+	{"encoding", 0, "ascii,utf8,utf16le,utf16be", "one or more, by commas (default ascii)",
 		GROUP_STRINGS, add_arg, 0},
 	{"grep", 0, "RE", "only strings that match, as with grep -E", GROUP_STRINGS, add_arg, 0},
 	{"plain", 0, NULL, "only the text, one string a line", GROUP_STRINGS, set_flag,
@@ -205,11 +211,11 @@ const struct option_row option_rows[] = {
 		0},
 	{"profile", 0, NULL, "tell what each rule cost: places verified, matches, targets",
 		GROUP_YARA, set_profile, FIELD(profile)},
-	{"dump-on-hit", 0, "WHAT", "dump the region or the process that was hit", GROUP_YARA,
-		set_text, FIELD(dump_on_hit)},
+	{"dump-on-hit", 0, "region|process", "dump the region or the process that was hit",
+		GROUP_YARA, set_word, FIELD(dump_on_hit)},
 
-	{"type", 0, "T", "i8 to i64, u8 to u64, f32, f64 or bytes (default i32)", GROUP_SCAN,
-		set_text, FIELD(type)},
+	{"type", 0, "i8|i16|i32|i64|u8|u16|u32|u64|f32|f64|bytes", "of the value (default i32)",
+		GROUP_SCAN, set_text, FIELD(type)},
 	{"value", 0, "V", "first scan for this value, or for a comparison such as '> 5'",
 		GROUP_SCAN, set_text, FIELD(value)},
 	{"range", 0, "A..B", "first scan for values from A to B", GROUP_SCAN, set_text,
@@ -234,34 +240,35 @@ const struct option_row option_rows[] = {
 	{"interval", 0, "TIME", "time from round to round (default 1s)", GROUP_WATCH, set_time,
 		FIELD(interval_ns)},
 	{"rounds", 0, "N", "end after so many rounds", GROUP_WATCH, set_number, FIELD(rounds)},
-	{"method", 0, "HOW",
+	{"method", 0, "auto|dirty|soft-dirty|compare",
 		"auto (default); dirty: the kernel tells; soft-dirty: the same, only by soft-dirty "
 		"bits; "
 		"compare: read all each time",
-		GROUP_WATCH, set_text, FIELD(method)},
+		GROUP_WATCH, set_word, FIELD(method)},
 	{"only", 0, "A-B", "only addresses from A up to B, as --address; may be repeated",
 		GROUP_WATCH, set_only, 0},
 	{"stats", 0, NULL, "in the end, tell which pages and values changed how often and how",
 		GROUP_WATCH, set_flag, FIELD(stats)},
 	{"on-change", 0, "CMD", "run a shell command after each round with changes", GROUP_WATCH,
 		set_text, FIELD(on_change)},
-	{"dump-on", 0, "exec", "dump a region that becomes executable", GROUP_WATCH, set_text,
+	{"dump-on", 0, "exec", "dump a region that becomes executable", GROUP_WATCH, set_word,
 		FIELD(dump_on)},
 
 	{"raw", 0, NULL, "write the bytes as they are", GROUP_READ, set_flag, FIELD(raw)},
 
-	{"as", 0, "FORMAT", "core (default) or raw: a file for each stretch, address in its name",
-		GROUP_DUMP, set_text, FIELD(as)},
+	{"as", 0, "core|raw",
+		"core (default), or raw: a file for each stretch, address in its name", GROUP_DUMP,
+		set_word, FIELD(as)},
 	{"region", 0, "ADDRESS:SIZE", "only this part; may be repeated; implies --as raw",
 		GROUP_DUMP, add_region, 0},
 	{"compress", 0, "zstd", "compress the dump or the session",
-		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN | GROUP_SNAPSHOT, set_text,
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SCAN | GROUP_SNAPSHOT, set_word,
 		FIELD(compress)},
 	{"hash-only", 0, NULL, "keep a hash of each page, not its bytes", GROUP_SNAPSHOT, set_flag,
 		FIELD(hash_only)},
-	{"pause", 0, "MODE",
+	{"pause", 0, "none|freeze|fork",
 		"none (default); freeze: stop it meanwhile; fork: read a twin of this moment",
-		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT | GROUP_DIFF, set_text, FIELD(pause)},
+		GROUP_DUMP | GROUP_COLLECT | GROUP_SNAPSHOT | GROUP_DIFF, set_word, FIELD(pause)},
 
 	{"dump-process-memory", 0, NULL, "dump each target", GROUP_COLLECT, set_flag,
 		FIELD(dump_memory)},
@@ -282,22 +289,40 @@ const struct option_row option_rows[] = {
 	{"threads", 0, "N", "threads to use (default: one a core)", GROUP_LIMIT, set_number,
 		FIELD(threads)},
 
-	{"format", 'f', "FORMAT", "text (default), json, ndjson or csv", GROUP_OUTPUT, set_text,
-		FIELD(format)},
+	{"format", 'f', "text|json|ndjson|csv", "how results are written (default text)",
+		GROUP_OUTPUT, set_word, FIELD(format)},
 	{"output", 'o', "FILE",
 		"write to a file; dump, snapshot: or to a folder; collect: to a folder",
 		GROUP_OUTPUT, set_text, FIELD(output)},
 	{"force", 0, NULL, "replace files that exist", GROUP_OUTPUT, set_flag, FIELD(force)},
-	{"color", 0, "WHEN", "auto (default), always or never", GROUP_OUTPUT, set_text,
-		FIELD(colour)},
+	{"color", 0, "auto|always|never", "whether text has colours (default auto)", GROUP_OUTPUT,
+		set_word, FIELD(colour)},
 	{"quiet", 'q', NULL, "no progress and no remarks on stderr", GROUP_OUTPUT, set_flag,
 		FIELD(quiet)},
-	{"as", 0, "FORM", "text (default), man, bash, zsh or fish", GROUP_HELP, set_text,
+	{"as", 0, "text|man|bash|zsh|fish", "what to write (default text)", GROUP_HELP, set_word,
 		FIELD(as)},
 	{"help", 'h', NULL, "show this help", ~0u, give_help, 0},
 };
 
 const size_t option_row_count = sizeof(option_rows) / sizeof(*option_rows);
+
+bool option_words(
+	const struct option_row *row, const char *between, char ret_words[OPTION_WORDS_ROOM])
+{
+	const char *from = row->argument;
+	size_t length = 0;
+
+	if (!from || *from < 'a' || *from > 'z')
+		return false;
+	for (; *from && length + strlen(between) + 1 < OPTION_WORDS_ROOM; from++) {
+		if (*from == '|' || *from == ',')
+			length += (size_t)sprintf(ret_words + length, "%s", between);
+		else
+			ret_words[length++] = *from;
+	}
+	ret_words[length] = '\0';
+	return true;
+}
 
 /* Makes getopt's tables of the rows that a command takes; returns the number of rows. */
 static size_t getopt_tables(unsigned groups, struct option *longs, char *shorts)
@@ -350,36 +375,40 @@ static int usage_error(const struct command *command, int code, char **argv)
 	return STATUS_USAGE;
 }
 
-/* Whether a word is one of a list that ends with NULL; none at all is as good. */
-static bool is_one_of(const char *word, const char *const *list)
+/* Whether a word is one of those that an option has to choose from. */
+static bool is_word_of(const struct option_row *row, const char *word)
 {
-	while (word && *list && strcmp(word, *list) != 0)
-		list++;
-	return !word || *list;
+	size_t length = strlen(word), at = 0, next;
+
+	for (;; at = next + 1) {
+		next = at + strcspn(row->argument + at, "|");
+		if (next - at == length && memcmp(row->argument + at, word, length) == 0)
+			return true;
+		if (!row->argument[next])
+			return false;
+	}
 }
 
-static int check_words(const struct options *options)
+static int check_words(struct options *options, unsigned groups)
 {
-	static const char *const formats[] = {"text", "json", "ndjson", "csv", NULL};
-	static const char *const methods[] = {"auto", "dirty", "soft-dirty", "compare", NULL};
-	static const char *const pauses[] = {"none", "freeze", "fork", NULL};
-	static const char *const colours[] = {"auto", "always", "never", NULL};
+	for (size_t i = 0; i < option_row_count; i++) {
+		const struct option_row *row = &option_rows[i];
+		char words[OPTION_WORDS_ROOM];
+		const char *word;
 
-	if (!is_one_of(options->format, formats))
-		complain("--format %s: this is none of text, json, ndjson, csv", options->format);
-	else if (options->output && !*options->output)
+		if (row->set != set_word || !(row->groups & groups))
+			continue;
+		word = *(const char **)field(options, row);
+		if (!word || is_word_of(row, word))
+			continue;
+		option_words(row, ", ", words);
+		complain(strchr(row->argument, '|') ? "--%s %s: this is none of %s"
+						    : "--%s %s: only %s is known",
+			row->name, word, words);
+		return STATUS_USAGE;
+	}
+	if (options->output && !*options->output)
 		complain("--output: the name is empty");
-	else if (!is_one_of(options->colour, colours))
-		complain("--color %s: this is none of auto, always, never", options->colour);
-	else if (options->compress && strcmp(options->compress, "zstd") != 0)
-		complain("--compress %s: only zstd is known", options->compress);
-	else if (!is_one_of(options->pause, pauses))
-		complain("--pause %s: this is none of none, freeze, fork", options->pause);
-	else if (!is_one_of(options->method, methods))
-		complain("--method %s: this is none of auto, dirty, soft-dirty, compare",
-			options->method);
-	else if (options->dump_on && strcmp(options->dump_on, "exec") != 0)
-		complain("--dump-on %s: only exec is known", options->dump_on);
 	else if (options->threads > 256)
 		complain("--threads: at most 256");
 	else
@@ -421,7 +450,7 @@ int options_parse(struct options *options, const struct command *command, int ar
 	}
 	options->operands = argv + optind;
 	options->operand_count = argc - optind;
-	return check_words(options);
+	return check_words(options, command->groups);
 }
 
 void options_done(struct options *options)

@@ -200,6 +200,74 @@ test_completions_parse() {
 		echo "${COMPREPLY[*]}"')" --ignore-case
 }
 
+# Options whose argument is one of a few words, or a list of them, as the help shows them.
+test_words_of_options_are_taken() {
+	local line option words word count=0
+
+	echo "rule r { condition: true }" >rules
+
+	for line in "ps" "regions" "search -t a" "strings" "scan --value 1" "watch" "yara -r rules" \
+		"dump" "snapshot" "collect" "help"; do
+		case $line$features in yara*yara* | [!y]*) ;; *) continue ;; esac
+		"$MEMSIFT" help ${line%% *} |
+			sed -nE 's/^ +(-., )?(--[a-z-]+) ([a-z][a-z0-9|,-]+)(  .*)?$/\2 \3/p' >words
+		while read -r option words; do
+			for word in ${words//[|,]/ }; do
+				# shellcheck disable=SC2086
+				run $line 999999999 "$option" "$word"
+				! grep -q "none of" err || fail "$line $option $word is not taken"
+				count=$((count + 1))
+			done
+			[ "$option" != --type ] || continue # the target is looked for first
+			# shellcheck disable=SC2086
+			run $line 999999999 "$option" x
+			check_status 2
+			check grep -qE "none of|only [a-z]* is known" err
+		done <words
+	done
+	[ $count -gt 100 ] || fail "only $count words were tried"
+}
+
+# after_tab WORD...: what bash offers in place of the last word.
+after_tab() {
+	bash -c '. ./completion; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _memsift
+		echo "${COMPREPLY[*]}"' bash "$@"
+}
+
+test_completion_of_words() {
+	"$MEMSIFT" help --as bash >completion
+	check_is "$(after_tab memsift dump --pause f)" "freeze fork"
+	check_is "$(after_tab memsift dump --pause = fo)" "fork"
+	check_is "$(after_tab memsift dump --pause =)" "none freeze fork"
+	check_is "$(after_tab memsift ps -f nd)" ndjson
+	check_is "$(after_tab memsift dump --as '')" "core raw"
+	check_is "$(after_tab memsift help --as z)" zsh
+	check_is "$(after_tab memsift --pause fr)" freeze
+	check_is "$(after_tab memsift --memory-regions heap,st)" heap,stack
+	check_is "$(after_tab memsift strings --encoding ascii,utf16)" "ascii,utf16le ascii,utf16be"
+	touch heap,h heap,code
+	check_is "$(after_tab memsift regions --memory-regions '*,h')" '*,heap'
+	after_tab memsift regions --memory-regions '$(touch ran),h' >answer
+	after_tab memsift regions --memory-regions '`touch ran`,h' >>answer
+	[ ! -e ran ] || fail "a word was run as a command"
+}
+
+test_completion_of_words_by_fish() {
+	need fish
+	"$MEMSIFT" help --as fish >completion
+	after_tab() {
+		HOME=$PWD fish --no-config -c 'source completion; complete -C "$argv"' "$@" |
+			cut -f 1 | tr '\n' ' '
+	}
+	check_is "$(after_tab memsift dump --pause f)" "fork freeze "
+	check_is "$(after_tab memsift ps -f nd)" "ndjson "
+	check_is "$(after_tab memsift dump --as r)" "raw "
+	check_is "$(after_tab memsift help --as z)" "zsh "
+	check_is "$(after_tab memsift regions --memory-regions heap,s)" "heap,stack "
+	touch fox
+	check_is "$(after_tab memsift dump --pause fo)" "fork "
+}
+
 # A process chooses its own name, and it is not for the shell of whoever presses a key to run it.
 test_completion_of_hostile_names() {
 	local name='$(touch ran)' harmless=ms-$BASHPID

@@ -247,16 +247,25 @@ static int open_main(
 	return STATUS_DONE;
 }
 
+/* Its processes are those that --exclude does not name; that may be none. */
 static int open_file(struct options *options, const char *path, struct targets *targets)
 {
-	const struct ms_host_options how = {.size = sizeof(how), .cancelled = job_cancelled};
+	const struct ms_host_options opening = {
+		.size = sizeof(opening), .cancelled = job_cancelled};
+	const struct ms_selection selection = {.size = sizeof(selection),
+		.all = true,
+		.include_system = true,
+		.exclude = options->exclude};
 	const struct ms_process *list;
 	ms_host *host;
 	size_t count;
-	int r = ms_host_open_with(path, &how, &host);
+	int r = ms_host_open_with(path, &opening, &host);
 
-	if (r == 0 && (r = ms_host_processes(host, &list, &count)) < 0)
+	if (r == 0 && (r = ms_host_select(host, &selection, &list, &count)) < 0) {
 		ms_host_free(host);
+		if (r == MS_ERR_NOT_FOUND && options->exclude)
+			return STATUS_DONE;
+	}
 	if (r == MS_ERR_STOPPED)
 		return fail(r);
 	if (r < 0) {
@@ -331,10 +340,14 @@ int targets_open(struct options *options, struct targets *ret_targets)
 		return target_fail(options, options->from ? options->from : "local", r);
 	status = open_all(options, host, ret_targets);
 	if (status == STATUS_DONE && !ret_targets->process_count) {
-		if (!ret_targets->missing)
+		bool named = ret_targets->missing || options->operand_count;
+
+		if (!named)
 			complain("%s: name a target: a pid, a process name or a file, or use --all",
 				options->command);
-		status = ret_targets->missing ? STATUS_TARGET : STATUS_USAGE;
+		else if (!ret_targets->missing)
+			target_fault(options, "targets", "no process matches the selection");
+		status = named ? STATUS_TARGET : STATUS_USAGE;
 	}
 	if (status == STATUS_DONE)
 		note_backend_of(options, ret_targets);

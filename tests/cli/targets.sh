@@ -334,6 +334,29 @@ test_minidump_is_not_taken_for_a_core() {
 	case $status in 0 | 2 | 4) ;; *) fail "status $status" ;; esac
 }
 
+test_processes_of_files_are_excluded() {
+	make_core plain
+	cp "$PUPPET" other
+	PUPPET_PATH=$PWD/other puppet plain
+	run dump $pid -o other.core
+	check_status 0
+	run ps ./core ./other.core --exclude puppet -f ndjson
+	check_status 0
+	check_silent
+	check_is "$(record process name)" other
+	run search ./core ./other.core --exclude "$pid" -t puppet-plain -f ndjson
+	check_status 0
+	check_is "$(record summary targets)" 1
+	run regions ./core --exclude nothing-like-it
+	check_status 0
+	run search ./core --exclude re:pup -t x
+	check_status 4
+	check_err "no process matches the selection"
+	check_is "$(wc -l <err)" 1
+	run ps ./core --exclude 're:('
+	check_status 2
+}
+
 test_several_files() {
 	echo "one needle" >one
 	echo "two needle" >two

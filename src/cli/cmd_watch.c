@@ -248,6 +248,14 @@ static int run_rounds(struct watching *watching)
 
 /* ---- Begin and end ---------------------------------------------------------------------- */
 
+/* There is but one process, so the lesser of the two limits is the one that counts; 0: none. */
+static uint64_t bytes_max_of(const struct options *options)
+{
+	uint64_t all = options->bytes_max, one = options->process_bytes_max;
+
+	return !all || (one && one < all) ? one : all;
+}
+
 static void say_method(const struct watching *watching)
 {
 	struct ms_detector_info info;
@@ -268,7 +276,10 @@ static void say_method(const struct watching *watching)
 		complain("%.0f KiB of that are compared: shared, or impossible to track",
 			(double)info.compared / 1024);
 	if (info.limited)
-		complain("--max-memory-size leaves no room for all of it; the rest is not watched");
+		complain("--%s leaves no room for all of it; the rest is not watched",
+			bytes_max_of(watching->options) == watching->options->bytes_max
+				? "max-memory-size"
+				: "max-process-size");
 }
 
 static void tell_stat(const struct watching *watching, const struct ms_change_stat *stat, bool page)
@@ -343,7 +354,7 @@ static int watch(struct watching *watching, const struct ms_process *process, ms
 		.size = sizeof(wanted),
 		.method = method_of(options),
 		.filter = options->filter,
-		.bytes_max = options->bytes_max,
+		.bytes_max = bytes_max_of(options),
 		.statistics = options->stats || screen,
 	};
 	struct ms_detector_info info;

@@ -416,6 +416,13 @@ static int check_words(struct options *options, unsigned groups)
 	return STATUS_USAGE;
 }
 
+/* Whether 0 would stand for the default, which nobody who says 0 means. */
+static bool is_positive(const struct option_row *row)
+{
+	return (row->groups & (GROUP_LIMIT | GROUP_WATCH | GROUP_DIFF)) &&
+	       (row->set == set_number || row->set == set_size || row->set == set_time);
+}
+
 int options_parse(struct options *options, const struct command *command, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX];
@@ -442,7 +449,7 @@ int options_parse(struct options *options, const struct command *command, int ar
 			return -1;
 		if (r < 0)
 			return fail(r);
-		if ((row->groups & GROUP_LIMIT) && !*(const uint64_t *)field(options, row))
+		if (is_positive(row) && !*(const uint64_t *)field(options, row))
 			return complain("--%s: 0 makes no sense; leave the option out for the "
 					"default",
 				       row->name),

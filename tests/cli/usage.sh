@@ -43,6 +43,9 @@ test_wrong_use() {
 	wrong search 999999999 -t a --max-memory-size 10Q
 	wrong search 999999999 -t a --max-memory-size 99999999999G
 	wrong search 999999999 -t a --max-process-size ''
+	wrong watch 999999999 --rounds 0
+	wrong watch 999999999 --interval 0
+	wrong diff 999999999 999999999 --bytes 0
 	wrong search 999999999 -t a --format xml
 	wrong search 999999999 -t a --color sometimes
 	wrong search 999999999 -t a --perm rwq

@@ -112,6 +112,11 @@ test_limits() {
 	check_status 3
 	check grep -q '"status":"partial"' out
 	check_err "leaves no room"
+	run watch $pid --rounds 2 --interval 20ms --max-process-size 256K
+	check_status 3
+	check_err "leaves no room"
+	run watch $pid --rounds 2 --interval 20ms --max-process-size 256K --max-memory-size 1G
+	check_status 3
 }
 
 test_on_change() {

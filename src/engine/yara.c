@@ -71,6 +71,37 @@ static int option_take(struct yara *yara, const struct ms_arg *arg)
 	return 0;
 }
 
+static bool rule_is_wanted(const struct yara *yara, YR_RULE *rule)
+{
+	const char *tag;
+	bool tagged = !yara->tag;
+
+	yr_rule_tags_foreach(rule, tag)
+	{
+		tagged |= yara->tag && strcmp(tag, yara->tag) == 0;
+	}
+	return tagged && (!yara->identifier || strcmp(rule->identifier, yara->identifier) == 0);
+}
+
+/* A name that is mistyped, or files without rules, would look like rules that match nothing. */
+static int check_any_wanted(const struct yara *yara)
+{
+	YR_RULE *rule;
+
+	for (size_t i = 0; i < yara->sets.count; i++)
+		yr_rules_foreach(yara->sets.data[i].rules, rule)
+		{
+			if (rule_is_wanted(yara, rule))
+				return 0;
+		}
+	if (!yara->identifier && !yara->tag)
+		return err_set(MS_ERR_ARGUMENT, "there are no rules in what was named");
+	return err_set(MS_ERR_ARGUMENT, "no rule has the %s %s%s%s",
+		yara->identifier ? "name" : "tag", yara->identifier ? yara->identifier : yara->tag,
+		yara->identifier && yara->tag ? " and the tag " : "",
+		yara->identifier && yara->tag ? yara->tag : "");
+}
+
 static int yara_create(struct ms_engine *engine, const struct ms_arg *args, size_t count)
 {
 	struct yara *yara = engine->priv;
@@ -81,6 +112,8 @@ static int yara_create(struct ms_engine *engine, const struct ms_arg *args, size
 		r = option_take(yara, &args[i]);
 	if (r == 0)
 		r = yara_rules_make(yara, args, count, engine->options);
+	if (r == 0)
+		r = check_any_wanted(yara);
 	for (size_t i = 0; i < yara->sets.count && r == 0; i++) {
 		r = yara_chains_take(&yara->sets.data[i]);
 		if (r == 0)
@@ -209,18 +242,6 @@ static int rule_emit(struct verdict *v, YR_SCAN_CONTEXT *context, YR_RULE *rule)
 		}
 	}
 	return any || r < 0 ? r : v->emit->hit(v->emit, &whole);
-}
-
-static bool rule_is_wanted(const struct yara *yara, YR_RULE *rule)
-{
-	const char *tag;
-	bool tagged = !yara->tag;
-
-	yr_rule_tags_foreach(rule, tag)
-	{
-		tagged |= yara->tag && strcmp(tag, yara->tag) == 0;
-	}
-	return tagged && (!yara->identifier || strcmp(rule->identifier, yara->identifier) == 0);
 }
 
 static int heard(YR_SCAN_CONTEXT *context, int message, void *data, void *ctx)

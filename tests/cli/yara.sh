@@ -314,6 +314,24 @@ test_refused() {
 	run yara "$PWD/file"
 	check_status 2
 	check_err "say which rules"
+	# What is not there would look like rules that match nothing.
+	echo 'rule r : tagged { condition: true } rule s { condition: true }' >some
+	run yara "$PWD/file" -r some -i other
+	check_status 2
+	check_err "no rule has the name other"
+	run yara "$PWD/file" -r some -t other
+	check_status 2
+	check_err "no rule has the tag other"
+	run yara "$PWD/file" -r some -i s -t tagged
+	check_status 2
+	check_err "no rule has the name s and the tag tagged"
+	echo '// nothing' >none
+	run yara "$PWD/file" -r none
+	check_status 2
+	check_err "there are no rules"
+	yarac some compiled
+	run yara "$PWD/file" -r none -r compiled -i r
+	check_status 0
 	run yara "$PWD/file" -r absent.yar
 	check_status 2
 	check_err "absent.yar"

@@ -49,6 +49,7 @@ struct options {
 	bool listed; /* set by commands that list processes, and do not look into them */
 	bool brief;  /* set by commands that need little of the processes themselves */
 	ms_filter *filter;
+	bool filtered; /* something was said of the filter */
 
 	/* where memory is */
 	const char *from;

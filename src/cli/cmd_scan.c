@@ -28,7 +28,8 @@ static int failed(struct scanning *scanning, int status)
 	complain("%s", ms_error());
 	if (!scanning->output->text)
 		output_error(scanning->output, process->pid, process->name, ms_error());
-	summary_fail(scanning->summary, status);
+	/* The target is open: what is not there is the folder for the session. */
+	summary_fail(scanning->summary, status == MS_ERR_NOT_FOUND ? MS_ERR_IO : status);
 	return status;
 }
 
@@ -154,6 +155,8 @@ static int check_usage(const struct options *options)
 		complain("scan: --type, --unaligned, --tolerance and --compress go with a first "
 			 "scan; "
 			 "the session knows them");
+	else if (!firsts && !is_prompt(options) && options->filtered)
+		complain("scan: options that choose regions go with a first scan");
 	else if (is_prompt(options) && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
 		complain("scan: say what to do: --value, --range or --unknown for a first scan, "
 			 "then "

@@ -70,6 +70,7 @@ static int set_only(struct options *options, const struct option_row *row, const
 
 static int set_filter(struct options *options, const struct option_row *row, const char *value)
 {
+	options->filtered = true;
 	return ms_filter_set(options->filter, row->name, value);
 }
 

@@ -126,8 +126,11 @@ static int real_take(struct parser *parser, struct number *ret_number)
 	parser->at += (size_t)(end - copy);
 	if (isnan(ret_number->real))
 		return parse_error(parser, at, "NaN is not equal to anything");
-	if (parser->layout->size == sizeof(float) && isfinite(ret_number->real) &&
-		isinf((float)ret_number->real))
+	/* Too large a number comes out as infinity, which is for those who write it. */
+	*end = '\0';
+	if ((isinf(ret_number->real) && !strpbrk(copy, "iI")) ||
+		(parser->layout->size == sizeof(float) && isfinite(ret_number->real) &&
+			isinf((float)ret_number->real)))
 		return out_of_range(parser, at);
 	return 0;
 }

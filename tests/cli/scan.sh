@@ -205,6 +205,8 @@ test_wrong_use() {
 	run scan $pid --value 1 --session mine
 	check_status 5
 	check_is "$(cat mine)" precious
+	run scan $pid --value 1 --session nosuch/folder
+	check_status 5
 	run scan $pid --list --session mine
 	check_status 4
 	check_err "not a session"

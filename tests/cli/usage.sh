@@ -46,6 +46,8 @@ test_wrong_use() {
 	wrong watch 999999999 --rounds 0
 	wrong watch 999999999 --interval 0
 	wrong diff 999999999 999999999 --bytes 0
+	wrong scan 999999999 --next changed --perm rw-
+	wrong scan 999999999 --list --address 1-2
 	wrong search 999999999 -t a --format xml
 	wrong search 999999999 -t a --color sometimes
 	wrong search 999999999 -t a --perm rwq

@@ -121,6 +121,9 @@ int search_run_with(struct options *options, ms_engine *engine, struct searcher 
 			search_groups(options, &targets, engine, searcher, &summary);
 			if (searcher->finish && !output.failed)
 				searcher->finish(searcher->ctx, &output, engine);
+			if (options->plain && summary.partial && !options->quiet)
+				complain("not all memory that was wanted was read; without --plain "
+					 "it is told what is missing");
 			status = output_close(&output, options, &summary);
 		}
 		targets_close(&targets);

@@ -118,6 +118,13 @@ test_usage() {
 	run strings "$MEMSIFT" --plain --max-hits 3
 	check_status 3
 	check_is "$(grep -c . out)" 3
+	# There is no coverage on stdout to tell it.
+	run strings "$MEMSIFT" --plain --max-memory-size 8K
+	check_status 3
+	check_err "not all memory that was wanted was read"
+	run strings "$MEMSIFT" --plain --max-memory-size 8K -q
+	check_status 3
+	check_silent
 	run strings "$MEMSIFT" --plain --fail-on-hit
 	check_status 1
 }

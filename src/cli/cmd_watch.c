@@ -259,19 +259,24 @@ static uint64_t bytes_max_of(const struct options *options)
 static void say_method(const struct watching *watching)
 {
 	struct ms_detector_info info;
+	char size[32];
 
 	ms_detector_info(watching->detector, &info);
 	if (watching->options->quiet)
 		return;
-	if (info.method == MS_METHOD_SOFT_DIRTY)
-		complain("watching %.1f MiB by soft-dirty bits%s%s", (double)info.watched / 1048576,
-			info.why ? ": " : "", info.why ? info.why : "");
-	else if (info.method == MS_METHOD_DIRTY)
-		complain("watching %.1f MiB by dirty tracking; the target was stopped for %.2f ms",
-			(double)info.watched / 1048576, (double)info.stop_ns / 1e6);
+	if (info.watched < 1048576)
+		snprintf(size, sizeof(size), "%.0f KiB", (double)info.watched / 1024);
 	else
-		complain("watching %.1f MiB by comparing%s%s", (double)info.watched / 1048576,
-			info.why ? ": " : "", info.why ? info.why : "");
+		snprintf(size, sizeof(size), "%.1f MiB", (double)info.watched / 1048576);
+	if (info.method == MS_METHOD_SOFT_DIRTY)
+		complain("watching %s by soft-dirty bits%s%s", size, info.why ? ": " : "",
+			info.why ? info.why : "");
+	else if (info.method == MS_METHOD_DIRTY)
+		complain("watching %s by dirty tracking; the target was stopped for %.2f ms", size,
+			(double)info.stop_ns / 1e6);
+	else
+		complain("watching %s by comparing%s%s", size, info.why ? ": " : "",
+			info.why ? info.why : "");
 	if (info.method != MS_METHOD_COMPARE && info.compared)
 		complain("%.0f KiB of that are compared: shared, or impossible to track",
 			(double)info.compared / 1024);

@@ -112,6 +112,8 @@ test_limits() {
 	check_status 3
 	check grep -q '"status":"partial"' out
 	check_err "leaves no room"
+	run watch $pid --rounds 1 --interval 20ms --only 0-1
+	check_err "watching 0 KiB"
 	run watch $pid --rounds 2 --interval 20ms --max-process-size 256K
 	check_status 3
 	check_err "leaves no room"

@@ -214,6 +214,10 @@ int cmd_read(struct options *options)
 	struct reading reading = {.options = options, .output = &output, .summary = &summary};
 	int status = operands_parse(options, &reading);
 
+	if (status == STATUS_DONE && options->raw && options->format) {
+		complain("read: --raw and --format exclude each other");
+		status = STATUS_USAGE;
+	}
 	if (status == STATUS_DONE)
 		status = targets_open(options, &targets);
 	if (status != STATUS_DONE)

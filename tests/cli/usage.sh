@@ -63,6 +63,7 @@ test_wrong_use() {
 	wrong read 999999999 0x1000 16Z
 	wrong read 999999999 0x1000 0
 	wrong read 999999999 0xfffffffffffffff0 32
+	wrong read 999999999 0x1000 16 --raw -f json
 	wrong doctor 999999999
 	wrong dump 999999999 --as elf
 	wrong dump 999999999 --compress gzip

@@ -305,15 +305,18 @@ int cmd_ps(struct options *options)
 
 int cmd_regions(struct options *options)
 {
-	static const struct lister lister = {
-		ms_source_open_map, fetch_regions, print_regions, .brief = true};
+	static const struct lister lister = {.open = ms_source_open_map,
+		.fetch = fetch_regions,
+		.print = print_regions,
+		.brief = true};
 
 	return list_all(options, &lister);
 }
 
 int cmd_modules(struct options *options)
 {
-	static const struct lister lister = {ms_source_open_process, fetch_modules, print_modules};
+	static const struct lister lister = {
+		.open = ms_source_open_process, .fetch = fetch_modules, .print = print_modules};
 
 	return list_all(options, &lister);
 }

@@ -50,9 +50,11 @@ rule "track includes core, base, track and its public header"
 only detect "$core|detect/[^/]*" > "$found"
 rule "detect includes core, base and detect"
 
-# The cli knows the library as any other program does. How libraries are loaded late it shares.
+# The cli knows the library as any other program does. How libraries are loaded late, and what
+# differs between systems, it shares.
 only cli 'memsift(_track)?\.h|cli/[^/]*' | while read -r file header; do
-	[ -f "src/cli/$header" ] || [ "$header" = ../base/late.h ] || echo "$file $header"
+	[ -f "src/cli/$header" ] || [ "$header" = ../base/late.h ] || [ "$header" = ../base/os.h ] ||
+		echo "$file $header"
 done > "$found"
 rule "cli includes the public headers and its own"
 

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/auxvec.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -508,7 +507,7 @@ static unsigned start_lookers(
 		struct looker *looker = &lookers[count];
 
 		*looker = (struct looker){.pids = pids, .found.brief = out->brief};
-		if (pthread_create(&looker->thread, NULL, looker_main, looker) != 0)
+		if (os_thread_beside(&looker->thread, looker_main, looker) != 0)
 			break;
 	}
 	return count;

@@ -6,6 +6,7 @@
 #ifndef MS_BASE_OS_H
 #define MS_BASE_OS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,13 @@ int64_t os_time(void);
 
 /* Cores this process may run on, at least 1. */
 unsigned os_core_count(void);
+
+/*
+ * pthread_create() for a caller that goes on working itself: the thread begins on another core
+ * where there is one. Left alone, Linux may put it behind its maker, if the others had something
+ * to do at that very moment, and leave it there until the next tick (4 ms at 250 Hz).
+ */
+int os_thread_beside(pthread_t *ret_thread, void *(*run)(void *ctx), void *ctx);
 
 size_t os_page_size(void);
 

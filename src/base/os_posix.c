@@ -40,6 +40,47 @@ unsigned os_core_count(void)
 	return count > 0 ? (unsigned)count : 1;
 }
 
+#ifdef __linux__
+/* False where there are none, or more cores than a set has room for. */
+static bool other_cores(cpu_set_t *ret_all, cpu_set_t *ret_others)
+{
+	int own = sched_getcpu();
+
+	if (own < 0 || sched_getaffinity(0, sizeof(*ret_all), ret_all) != 0)
+		return false;
+	*ret_others = *ret_all;
+	CPU_CLR(own, ret_others);
+	return CPU_COUNT(ret_others) > 0;
+}
+
+/* False if none was started. */
+static bool start_on_others(pthread_t *ret_thread, void *(*run)(void *ctx), void *ctx)
+{
+	cpu_set_t all, others;
+	pthread_attr_t attr;
+	bool started;
+
+	if (!other_cores(&all, &others) || pthread_attr_init(&attr) != 0)
+		return false;
+	started = pthread_attr_setaffinity_np(&attr, sizeof(others), &others) == 0 &&
+		  pthread_create(ret_thread, &attr, run, ctx) == 0;
+	pthread_attr_destroy(&attr);
+	/* From there on it may move. */
+	if (started)
+		pthread_setaffinity_np(*ret_thread, sizeof(all), &all);
+	return started;
+}
+#endif
+
+int os_thread_beside(pthread_t *ret_thread, void *(*run)(void *ctx), void *ctx)
+{
+#ifdef __linux__
+	if (start_on_others(ret_thread, run, ctx))
+		return 0;
+#endif
+	return pthread_create(ret_thread, NULL, run, ctx);
+}
+
 size_t os_descriptor_limit(void)
 {
 	enum { POSIX_LEAST = 20 }; /* _POSIX_OPEN_MAX */

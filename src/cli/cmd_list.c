@@ -6,6 +6,8 @@
 #include "cli.h"
 #include "commands.h"
 
+#include "../base/os.h"
+
 #include <pthread.h>
 #include <unistd.h>
 
@@ -197,10 +199,7 @@ static void print_look(struct output *output, const struct options *options,
 
 static unsigned fetcher_count(const struct options *options, const struct fetching *fetching)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned count = options->threads ? (unsigned)options->threads
-			 : cores > 0	  ? (unsigned)cores
-					  : 1;
+	unsigned count = options->threads ? (unsigned)options->threads : os_core_count();
 
 	if (!fetching->lister->fetch || fetching->group->count < 4)
 		count = 1;
@@ -216,7 +215,7 @@ static bool list_looks(struct output *output, const struct options *options,
 
 	/* The one that prints is one of them. */
 	while (started + 1 < wanted &&
-		pthread_create(&threads[started], NULL, fetch_main, fetching) == 0)
+		os_thread_beside(&threads[started], fetch_main, fetching) == 0)
 		started++;
 	for (size_t i = 0; i < fetching->group->count; i++) {
 		struct look look = take_look(fetching, i);
@@ -238,9 +237,9 @@ static bool list_looks(struct output *output, const struct options *options,
 /* How many processes may be open at once: with half of all files, the rest is for others. */
 static size_t look_ahead(void)
 {
-	long can = sysconf(_SC_OPEN_MAX) / 2 / FILES_A_LOOK;
+	size_t can = os_descriptor_limit() / 2 / FILES_A_LOOK;
 
-	return can < 1 ? 1 : can < AHEAD_MAX ? (size_t)can : AHEAD_MAX;
+	return can < 1 ? 1 : can < AHEAD_MAX ? can : AHEAD_MAX;
 }
 
 static bool list_group(struct output *output, const struct options *options,

@@ -266,12 +266,14 @@ static enum ms_kind kind_of(const struct ms_region *region, const struct ms_regi
 {
 	bool private_write = (region->perm & MS_PERM_WRITE) && !(region->perm & MS_PERM_SHARED);
 
-	if (strcmp(region->path, "[stack]") == 0 ||
+	bool named = region->path[0] == '[';
+
+	if ((named && strcmp(region->path, "[stack]") == 0) ||
 		(private_write && holds_any(region, stack_pointers, count)))
 		return MS_KIND_STACK;
 	if (region->perm & MS_PERM_EXEC)
 		return MS_KIND_CODE;
-	if (strcmp(region->path, "[heap]") == 0)
+	if (named && strcmp(region->path, "[heap]") == 0)
 		return MS_KIND_HEAP;
 	if (is_own_memory(region))
 		return is_bss(region, before) ? MS_KIND_MAPPED : MS_KIND_HEAP;

@@ -221,17 +221,19 @@ static bool is_kernel_page(const char *path)
 {
 	static const char *const names[] = {"[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"};
 
-	return is_one_of(path, names, ARRAY_SIZE(names));
+	return path[0] == '[' && is_one_of(path, names, ARRAY_SIZE(names));
 }
 
 static bool is_device_path(const char *path)
 {
 	static const char *const memory[] = {"/dev/shm/", "/dev/hugepages/", "/dev/mqueue/"};
 
+	if (!begins_with(path, "/dev/"))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(memory); i++)
 		if (begins_with(path, memory[i]))
 			return false;
-	return begins_with(path, "/dev/") && strcmp(path, "/dev/zero") != 0;
+	return strcmp(path, "/dev/zero") != 0;
 }
 
 /* Mappings of things that are no ordinary files; the flags in smaps tell what they are. */

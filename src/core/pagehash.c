@@ -5,6 +5,8 @@
 #include "base/mem.h"
 
 #ifdef HAVE_XXHASH
+/* One function of it is used: that is no reason to load a library. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 int pagehash_check(void)

@@ -11,7 +11,8 @@
 
 #include <assert.h>
 
-enum { OUTPUT_SIZE = 32 * 1024 };
+/* A little less than a pipe has room for: whoever reads gets it at once, and memsift goes on. */
+enum { OUTPUT_SIZE = 60 * 1024 };
 
 static int fail(struct ms_exporter *exporter, int status)
 {

@@ -12,8 +12,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-static const char known_schema[] = "memsift/1";
-
 static const struct ms_column file_columns[FILE_COLUMNS] = {
 	[FILE_PATH] = {"path", MS_TYPE_TEXT},
 	[FILE_SIZE] = {"size", MS_TYPE_U64},
@@ -50,6 +48,8 @@ const struct manifest_entry *manifest_find(const struct manifest *manifest, cons
 #if HAVE_JANSSON
 
 #include <jansson.h>
+
+static const char known_schema[] = "memsift/1";
 
 struct reader {
 	FILE *stream;

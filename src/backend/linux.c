@@ -148,7 +148,6 @@ static int local_open(struct ms_host *host, const char *spec)
 	pthread_mutex_init(&lh->lock, NULL);
 	lh->mountinfo = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	grow_descriptor_table(lh->mountinfo);
-	linux_pages_probe(&lh->pages);
 	if (strcmp(spec, "local") != 0)
 		return err_set(MS_ERR_ARGUMENT,
 			"\"%s\": the host \"local\" takes nothing behind its name", spec);
@@ -330,7 +329,6 @@ static void close_files(struct linux_source *ls)
 
 static int open_files(struct ms_source *src)
 {
-	const struct linux_host *lh = src->host->priv;
 	struct linux_source *ls = linux_of(src);
 	int r = src->map_only ? 0 : open_file(src, "mem", "read its memory", &ls->mem);
 
@@ -339,7 +337,7 @@ static int open_files(struct ms_source *src)
 	if (r < 0)
 		return r;
 	errno = 0;
-	linux_pages_open(ls->space, &lh->pages, &ls->pages);
+	linux_pages_open(ls->space, &ls->pages);
 	/* A system may refuse pagemap; but to go without it for want of a descriptor would mean to
 	   touch pages that nobody has touched. */
 	if (ls->pages.fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))

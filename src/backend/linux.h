@@ -28,7 +28,6 @@ struct linux_host {
 	bool mounts_read;
 	struct linux_mounts mounts;
 	struct linux_pins pins;
-	struct linux_pages pages; /* of what kind those of processes are */
 	bool foreign_proc; /* /proc shows another pid namespace: its numbers are not ours */
 };
 

@@ -49,21 +49,15 @@ static bool understands(const struct linux_pages *pages, uint64_t categories)
 	return scan(pages, &arg) >= 0;
 }
 
-void linux_pages_probe(struct linux_pages *ret_kind)
+void linux_pages_open(int dir, struct linux_pages *ret_pages)
 {
-	AUTO_CLOSE int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	struct linux_pages own = {.fd = fd};
-	bool guard = fd >= 0 && understands(&own, MARKS | LINUX_PAGE_FILE | LINUX_PAGE_GUARD);
+	struct linux_pages pages = {.fd = openat(dir, "pagemap", O_RDONLY | O_CLOEXEC)};
 
-	*ret_kind = (struct linux_pages){.fd = -1, .guard = guard};
-	ret_kind->scan = guard || (fd >= 0 && understands(&own, MARKS | LINUX_PAGE_FILE));
-}
-
-void linux_pages_open(int dir, const struct linux_pages *kind, struct linux_pages *ret_pages)
-{
-	*ret_pages = *kind;
-	ret_pages->fd = openat(dir, "pagemap", O_RDONLY | O_CLOEXEC);
-	ret_pages->scan = kind->scan && ret_pages->fd >= 0;
+	if (pages.fd >= 0) {
+		pages.guard = understands(&pages, MARKS | LINUX_PAGE_FILE | LINUX_PAGE_GUARD);
+		pages.scan = pages.guard || understands(&pages, MARKS | LINUX_PAGE_FILE);
+	}
+	*ret_pages = pages;
 }
 
 static int find_by_scan(const struct linux_pages *pages, uint64_t base, uint64_t end,

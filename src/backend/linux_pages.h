@@ -33,11 +33,11 @@ struct linux_page_run {
 	uint64_t base, end, categories;
 };
 
-/* Finds out what the kernel can do, which is the same for all processes; there is no fd. */
-void linux_pages_probe(struct linux_pages *ret_kind);
-
-/* Opens pagemap below an open /proc/PID. */
-void linux_pages_open(int dir, const struct linux_pages *kind, struct linux_pages *ret_pages);
+/*
+ * Opens pagemap below an open /proc/PID and finds out what the kernel can do. To ask memsift's own
+ * once would not do: where its program file has capabilities, that is root's.
+ */
+void linux_pages_open(int dir, struct linux_pages *ret_pages);
 
 /*
  * Fills at most `room` ascending runs of pages within [base, end) that were written since they

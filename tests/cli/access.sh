@@ -62,6 +62,23 @@ test_permission_for_some() {
 	check_out "CAP_SYS_PTRACE"
 }
 
+# A program file with capabilities, as `doctor` recommends, can do all that root's can.
+test_file_capabilities() {
+	local watched
+
+	as_nobody
+	need setcap
+	setcap cap_sys_ptrace=ep memsift 2>/dev/null || skip "files cannot have capabilities here"
+	PUPPET_AS="setpriv --reuid 65534 --regid 65534 --clear-groups" PUPPET_PATH=$PWD/puppet puppet plain
+	run_as_nobody search $pid -t puppet-plain-needle
+	[ $status != 126 ] || skip "nobody may not run a program with capabilities here"
+	check_status 0
+	run watch $pid --rounds 1 --interval 10ms
+	watched=$(cat out err | grep -oE 'by [a-z-]+ ?(tracking|bits)?')
+	run_as_nobody watch $pid --rounds 1 --interval 10ms
+	check_is "$(cat out err | grep -oE 'by [a-z-]+ ?(tracking|bits)?')" "$watched"
+}
+
 # Where Yama lets nobody read a process that is not its descendant, its map can still be listed.
 # In a virtual machine of their own the tests may set that themselves.
 test_yama() {

@@ -197,6 +197,9 @@ struct output {
 	bool closed;   /* the reader of a pipe went away: end quietly */
 	bool failed;
 	bool text;
+	unsigned holds; /* while there are any, what would go to stdout is kept: */
+	char *held;
+	size_t held_size;
 	int64_t started;
 	uint64_t started_ns;
 };
@@ -225,6 +228,13 @@ int meta_put(
 int output_record(
 	struct output *output, const struct ms_schema *schema, const struct ms_value *values);
 int output_error(struct output *output, uint32_t pid, const char *what, const char *why);
+
+/*
+ * Keeps what would go to stdout until each of these has been ended: its reader may be a process
+ * that is stopped meanwhile, and to wait for that would be for ever.
+ */
+void output_hold(struct output *output);
+void output_release(struct output *output);
 
 /* Writes the summary record, gives the file its name, and returns the exit status. */
 int output_close(struct output *output, const struct options *options, struct summary *summary);

@@ -6,6 +6,8 @@
  */
 #include "cli.h"
 #include "commands.h"
+
+#include "../base/os.h"
 #include "evidence.h"
 
 #include <errno.h>
@@ -220,6 +222,9 @@ static int write_hits_of(struct subject *subject, const ms_engine *engine, struc
 	struct ms_total total;
 	int r;
 
+	lock(collect);
+	collect->summary.searched = true;
+	unlock(collect);
 	if (collect->hits_left != UINT64_MAX)
 		scan.job.hits_max = collect->hits_left;
 	if (!collect->bytes_left || !collect->hits_left)
@@ -349,27 +354,43 @@ static void dump_parts(struct subject *subject)
 	}
 }
 
-static void collect_source(struct subject *subject)
+/* What reads its memory: of one moment, so that what was found is in the dump. */
+static void collect_memory(struct subject *subject)
 {
 	struct collect *collect = subject->collect;
-	int r;
+	int r = ms_source_pause(subject->source, pause_of(collect->options));
 
-	write_records(subject, "process.json", write_process);
-	write_records(subject, "regions.json", write_regions);
-	write_records(subject, "modules.json", write_modules);
-	/* From here on it is one moment, so that what was found is in the dump. */
-	r = ms_source_pause(subject->source, pause_of(collect->options));
-	if (r < 0) {
+	/* It can be searched as it runs, but a dump of what changes is not what was asked for. */
+	if (r < 0)
 		subject_error(subject, r, "pause");
-		return;
-	}
 	if (collect->engine && !interrupted())
 		write_records(subject, "hits.json", write_hits);
 	if (collect->rules && !interrupted())
 		write_records(subject, "yara.json", write_yara);
-	if (collect->dump && !interrupted())
+	if (collect->dump && r == 0 && !interrupted())
 		dump_whole(subject);
-	dump_parts(subject);
+	if (r == 0)
+		dump_parts(subject);
+	ms_source_pause(subject->source, MS_PAUSE_NONE);
+}
+
+static void collect_source(struct subject *subject)
+{
+	struct collect *collect = subject->collect;
+	bool stops = pause_of(collect->options) == MS_PAUSE_FREEZE;
+
+	write_records(subject, "process.json", write_process);
+	write_records(subject, "regions.json", write_regions);
+	write_records(subject, "modules.json", write_modules);
+	lock(collect);
+	if (stops)
+		output_hold(collect->output);
+	unlock(collect);
+	collect_memory(subject);
+	lock(collect);
+	if (stops)
+		output_release(collect->output);
+	unlock(collect);
 }
 
 static void collect_process(struct collect *collect, const struct item *item)
@@ -434,9 +455,8 @@ static void *collect_worker(void *ctx)
 /* A job has threads of its own, but hashing keeps to one: several processes fill the cores. */
 static void collect_all(struct collect *collect)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned threads = collect->options->threads ? (unsigned)collect->options->threads
-						     : (unsigned)(cores > 0 ? cores : 1);
+	unsigned threads =
+		collect->options->threads ? (unsigned)collect->options->threads : os_core_count();
 	bool ordered = collect->bytes_left != UINT64_MAX || collect->options->hits_max;
 	unsigned workers = ordered ? 1 : threads;
 	pthread_t ids[WORKERS_MAX];
@@ -583,7 +603,6 @@ static int collect_into(struct collect *collect, const struct targets *targets)
 	if (status != STATUS_DONE)
 		return status;
 	collect->summary.partial = targets->missing > 0;
-	collect->summary.searched = collect->engine || collect->rules;
 	if (take_items(collect, targets) < 0)
 		collect->summary.status = STATUS_OUTPUT;
 	else if ((status = check_parts(collect)) != STATUS_DONE)

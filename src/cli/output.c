@@ -29,6 +29,37 @@ static int write_stdout(struct output *output, const char *data, size_t size)
 	return 0;
 }
 
+static int keep(struct output *output, const void *data, size_t size)
+{
+	char *grown = realloc(output->held, output->held_size + size);
+
+	if (!grown) {
+		complain("out of memory");
+		output->failed = true;
+		return -1;
+	}
+	memcpy(grown + output->held_size, data, size);
+	output->held = grown;
+	output->held_size += size;
+	return 0;
+}
+
+void output_hold(struct output *output)
+{
+	output->holds++;
+}
+
+void output_release(struct output *output)
+{
+	if (--output->holds || !output->held)
+		return;
+	if (!output->failed)
+		write_stdout(output, output->held, output->held_size);
+	free(output->held);
+	output->held = NULL;
+	output->held_size = 0;
+}
+
 static int write_out(void *ctx, const void *data, size_t size)
 {
 	struct output *output = ctx;
@@ -36,6 +67,8 @@ static int write_out(void *ctx, const void *data, size_t size)
 
 	if (output->failed)
 		return -1;
+	if (output->holds)
+		return keep(output, data, size);
 	progress_clear();
 	if (!output->file)
 		return write_stdout(output, data, size);

@@ -300,6 +300,79 @@ test_collect_without_a_folder_name() {
 	check_is "$(find . -maxdepth 1 -type d -name "memsift-$(uname -n)-*Z" | wc -l)" 1
 }
 
+# Whoever reads what collect prints may be stopped by it for a while: it must not wait for that
+# process then, as nobody would let it go on. The others' gaps make more to print than a pipe takes.
+test_pause_of_the_reader() {
+	cat >target.py <<-'END'
+		import ctypes, os, sys
+		libc = ctypes.CDLL(None, use_errno=True)
+		libc.mmap.restype, page, guards = ctypes.c_void_p, 4096, int(sys.argv[1])
+		libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+		libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+		size = guards * 2 * page
+		memory = libc.mmap(None, size, 3, 0x22, -1, 0)
+		ctypes.memset(memory, 1, size)
+		for at in range(0, size, 2 * page):
+		    if libc.madvise(memory + at, page, 102) != 0:  # MADV_GUARD_INSTALL, Linux 6.13
+		        sys.exit(77)
+		large = bytearray(os.urandom(1 << 20)) * int(sys.argv[2])
+		print("ready", file=open(sys.argv[3], "w"))
+		while sys.stdin.read(1000):
+		    pass
+		__import__("signal").pause()
+	END
+	need python3
+	local all= ended=()
+	mkfifo pipe
+	for i in 1 2 3; do
+		python3 target.py 3000 1 ready$i </dev/null &
+		ended+=($!)
+		all="$all,$!"
+	done
+	python3 target.py 1 400 ready4 <pipe &
+	ended+=($!)
+	all="$!$all"
+	for i in $(seq 600); do
+		[ -e ready1 ] && [ -e ready2 ] && [ -e ready3 ] && break
+		kill -0 ${ended[0]} 2>/dev/null || break
+		sleep 0.1
+	done
+	if [ ! -e ready1 ]; then
+		: >pipe
+		kill "${ended[@]}" 2>/dev/null
+		skip "this kernel has no guard pages"
+	fi
+	exec 7>pipe
+	while [ ! -e ready4 ]; do sleep 0.1; done
+	timeout -s KILL $((60 * ${SLOWNESS:-1})) "$MEMSIFT" collect -p $all --pause freeze --threads 4 \
+		-f ndjson -o evidence >&7 2>err
+	status=$?
+	exec 7>&-
+	kill "${ended[@]}" 2>/dev/null
+	[ $status = 0 ] || [ $status = 3 ] || fail "status $status"
+	check_is "$(grep -c '"type":"coverage"' evidence/summary.json)" 4
+}
+
+# A target that cannot be stopped is searched as it runs, but not dumped.
+test_pause_that_fails() {
+	need strace
+	puppet plain
+	strace -qq -o trace -p $pid &
+	local tracer=$!
+	for _ in $(seq 100); do
+		grep -q 'TracerPid:.*[1-9]' /proc/$pid/status && break
+		sleep 0.1
+	done
+	grep -q 'TracerPid:.*[1-9]' /proc/$pid/status || skip "strace cannot trace here"
+	run collect $pid --pause freeze --memory-search '70 75 70 70 65 74 2D 70 6C 61 69 6E' \
+		--dump-process-memory -f ndjson -o evidence
+	kill $tracer
+	check_status 3
+	check grep -q '"what":"pause"' out
+	check [ "$(grep -c '"type":"hit"' evidence/puppet.$pid/hits.json)" -gt 0 ]
+	check_is "$(find evidence -name '*.core')" ""
+}
+
 # Who was named and not found is part of what went wrong.
 test_missing_target_is_in_the_evidence() {
 	puppet plain

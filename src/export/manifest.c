@@ -215,6 +215,10 @@ static int read_record(struct reader *reader)
 		r = wrong(reader, "it is not an object with a type");
 	else if (reader->record == 1)
 		r = meta_check(record, type);
+	else if (reader->whole)
+		r = wrong(reader, "it comes after the summary");
+	else if (strcmp(type, "meta") == 0)
+		r = wrong(reader, "there is a record \"meta\" before it");
 	else if (strcmp(type, "file") == 0)
 		r = file_add(reader, record);
 	reader->whole = type && strcmp(type, "summary") == 0;

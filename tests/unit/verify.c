@@ -293,7 +293,7 @@ static const struct {
 	{"{\"records\":[{}]}", "not an object with a type"},
 	{"{\"records\":[{\"type\":1}]}", "not an object with a type"},
 	{"{\"records\":[" META, "comma"},
-	{"{\"records\":[" META "," META " " META, "record 2: neither a comma"},
+	{OPEN SUMMARY " " SUMMARY, "record 2: neither a comma"},
 	{"{\"records\":[" META ",]}", "record 2: there is no object"},
 	{"{\"records\":[" META "]", "does not end"},
 	{"{\"records\":[" META "]}x", "does not end"},
@@ -325,7 +325,9 @@ static const struct {
 		"the schema memsift/1\\x00, but"},
 	{"{\"records\":[" META "]}", "does not end with a record \"summary\""},
 	{OPEN ENTRY("a", "3", HASH_ABC) "]}", "does not end with a record \"summary\""},
-	{OPEN SUMMARY "," ENTRY("a", "3", HASH_ABC) "]}", "end with a record \"summary\""},
+	{OPEN SUMMARY "," ENTRY("a", "3", HASH_ABC) "]}", "it comes after the summary"},
+	{OPEN SUMMARY "," ENTRY("a", "3", HASH_ABC) CLOSE, "it comes after the summary"},
+	{OPEN META CLOSE, "\"meta\" before it"},
 };
 
 static int read_text(const char *text, size_t size, struct manifest *ret)

@@ -52,7 +52,7 @@ static int read_whole(int fd, struct buf *text)
 	char piece[TEXT_PIECE];
 	ssize_t got = 1;
 
-	while (!ends_with_gate(text) &&
+	while (!text->failed && !ends_with_gate(text) &&
 		(got = pread(fd, piece, sizeof(piece), (off_t)text->size)) > 0) {
 		if (text->size > TEXT_MAX)
 			return err_set(MS_ERR_FORMAT, "the memory map is beyond all measure");
@@ -103,8 +103,12 @@ static int add_left_out(const struct linux_space *original, struct region_list *
 	AUTO_CLOSE int fd = openat(original->space, "smaps", O_RDONLY | O_CLOEXEC);
 	CLEANUP(region_list_done) struct region_list all = {0};
 	size_t twins = out->items.count;
-	int r = fd < 0 ? 0 : load(fd, &all);
+	int r;
 
+	/* Without it they would be missing, and nobody would know. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return err_errno(MS_ERR_IO, errno, "cannot read the memory map of the original");
+	r = fd < 0 ? 0 : load(fd, &all);
 	/* It may end at any time: what it left out is gone then, and the twin is still there. */
 	if (r == MS_ERR_GONE)
 		r = 0;

@@ -40,7 +40,7 @@ unsigned os_core_count(void)
 	return count > 0 ? (unsigned)count : 1;
 }
 
-#ifdef __linux__
+#ifdef __GLIBC__ /* others have no attribute for cores */
 /* False where there are none, or more cores than a set has room for. */
 static bool other_cores(cpu_set_t *ret_all, cpu_set_t *ret_others)
 {
@@ -74,7 +74,7 @@ static bool start_on_others(pthread_t *ret_thread, void *(*run)(void *ctx), void
 
 int os_thread_beside(pthread_t *ret_thread, void *(*run)(void *ctx), void *ctx)
 {
-#ifdef __linux__
+#ifdef __GLIBC__
 	if (start_on_others(ret_thread, run, ctx))
 		return 0;
 #endif

@@ -164,6 +164,7 @@ static int read_target(struct reading *reading, const struct targets *targets)
 	struct ms_gap gap;
 	size_t got;
 	uint8_t byte;
+	char why[128];
 	int r = ms_source_open_process(group->host, &group->list[0], &reading->source);
 
 	if (r < 0)
@@ -172,8 +173,10 @@ static int read_target(struct reading *reading, const struct targets *targets)
 	r = ms_source_read_filtered(
 		reading->source, reading->options->filter, reading->address, &byte, 1, &got, &gap);
 	if (r == 0 && !got && gap.state == MS_STATE_VANISHED && gap.size >= reading->size) {
-		complain("address 0x%llx is not mapped in pid %u; `memsift regions` lists what is",
+		snprintf(why, sizeof(why),
+			"address 0x%llx is not mapped in pid %u; `memsift regions` lists what is",
 			(unsigned long long)reading->address, group->list[0].pid);
+		output_error(reading->output, group->list[0].pid, group->list[0].name, why);
 		ms_source_free(reading->source);
 		return STATUS_TARGET;
 	}

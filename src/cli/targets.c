@@ -50,6 +50,13 @@ static bool append_name(char **list, const char *word)
 		*to++ = *c;
 	}
 	*to = '\0';
+	/* A backslash at its end must not meet a comma: such a name comes last. */
+	if (*list && **list && (*list)[strlen(*list) - 1] == '\\') {
+		good = append_word(&escaped, *list);
+		free(*list);
+		*list = escaped;
+		return good;
+	}
 	good = append_word(list, escaped);
 	free(escaped);
 	return good;

@@ -23,41 +23,23 @@ static bool take_char(struct cursor *cursor, char c)
 	return true;
 }
 
-static bool take_hex(struct cursor *cursor, uint64_t *ret_value)
+/* A number in lower-case hex or in decimal. */
+static bool take_number(struct cursor *cursor, unsigned base, uint64_t *ret_value)
 {
-	const char *at = cursor->at;
+	const char *first = cursor->at;
 	uint64_t value = 0;
 
-	for (; at < cursor->end; at++) {
-		int digit = hex_digit(*at);
+	for (; cursor->at < cursor->end; cursor->at++) {
+		int digit = hex_digit(*cursor->at);
 
-		if (digit < 0)
+		if (digit < 0 || (unsigned)digit >= base)
 			break;
-		if (value >> 60)
+		if (__builtin_mul_overflow(value, base, &value) ||
+			!add_u64(value, (unsigned)digit, &value))
 			return false;
-		value = value << 4 | (unsigned)digit;
 	}
 	*ret_value = value;
-	if (at == cursor->at)
-		return false;
-	cursor->at = at;
-	return true;
-}
-
-static bool take_decimal(struct cursor *cursor, uint64_t *ret_value)
-{
-	const char *at = cursor->at;
-	uint64_t value = 0;
-
-	for (; at < cursor->end && is_digit(*at); at++)
-		if (__builtin_mul_overflow(value, 10u, &value) ||
-			!add_u64(value, (unsigned)(*at - '0'), &value))
-			return false;
-	*ret_value = value;
-	if (at == cursor->at)
-		return false;
-	cursor->at = at;
-	return true;
+	return cursor->at > first;
 }
 
 static bool take_perm(struct cursor *cursor, unsigned *ret_perm)
@@ -88,12 +70,13 @@ static bool take_fields(struct cursor *cursor, struct ms_region *ret_region)
 	struct ms_region region = {.resident = UINT64_MAX};
 	uint64_t end, major, minor;
 
-	if (!take_hex(cursor, &region.base) || !take_char(cursor, '-') || !take_hex(cursor, &end) ||
-		!take_char(cursor, ' ') || !take_perm(cursor, &region.perm) ||
-		!take_char(cursor, ' ') || !take_hex(cursor, &region.offset) ||
-		!take_char(cursor, ' ') || !take_hex(cursor, &major) || !take_char(cursor, ':') ||
-		!take_hex(cursor, &minor) || !take_char(cursor, ' ') ||
-		!take_decimal(cursor, &region.inode))
+	if (!take_number(cursor, 16, &region.base) || !take_char(cursor, '-') ||
+		!take_number(cursor, 16, &end) || !take_char(cursor, ' ') ||
+		!take_perm(cursor, &region.perm) || !take_char(cursor, ' ') ||
+		!take_number(cursor, 16, &region.offset) || !take_char(cursor, ' ') ||
+		!take_number(cursor, 16, &major) || !take_char(cursor, ':') ||
+		!take_number(cursor, 16, &minor) || !take_char(cursor, ' ') ||
+		!take_number(cursor, 10, &region.inode))
 		return false;
 	if (end <= region.base || major > UINT32_MAX || minor > UINT32_MAX)
 		return false;
@@ -200,7 +183,7 @@ static void parse_detail(struct cursor *line, struct ms_region *region)
 	if (take_key(line, "Rss:")) {
 		while (take_char(line, ' '))
 			;
-		if (take_decimal(line, &kilobytes) && kilobytes <= UINT64_MAX / 1024)
+		if (take_number(line, 10, &kilobytes) && kilobytes <= UINT64_MAX / 1024)
 			region->resident = min_u64(kilobytes * 1024, region->size);
 	} else if (take_key(line, "VmFlags:")) {
 		if (has_flag(*line, "io") || has_flag(*line, "pf"))
@@ -266,14 +249,12 @@ static enum ms_kind kind_of(const struct ms_region *region, const struct ms_regi
 {
 	bool private_write = (region->perm & MS_PERM_WRITE) && !(region->perm & MS_PERM_SHARED);
 
-	bool named = region->path[0] == '[';
-
-	if ((named && strcmp(region->path, "[stack]") == 0) ||
+	if (strcmp(region->path, "[stack]") == 0 ||
 		(private_write && holds_any(region, stack_pointers, count)))
 		return MS_KIND_STACK;
 	if (region->perm & MS_PERM_EXEC)
 		return MS_KIND_CODE;
-	if (named && strcmp(region->path, "[heap]") == 0)
+	if (strcmp(region->path, "[heap]") == 0)
 		return MS_KIND_HEAP;
 	if (is_own_memory(region))
 		return is_bss(region, before) ? MS_KIND_MAPPED : MS_KIND_HEAP;

@@ -94,6 +94,20 @@ test_names_with_commas() {
 	check_err "no process matches \"ms,nosuch$self\""
 }
 
+# What ends a name must not be taken for what makes the next comma its own.
+test_name_that_ends_in_a_backslash() {
+	local self=$BASHPID first
+
+	cp "$PUPPET" "ms$self\\"
+	cp "$PUPPET" "mt$self"
+	PUPPET_PATH="$PWD/ms$self\\" puppet plain
+	first=$pid
+	PUPPET_PATH="$PWD/mt$self" puppet plain
+	run ps "ms$self\\" "mt$self" -f ndjson
+	check_status 0
+	check_is "$(record process pid | sort -n)" "$(printf '%s\n' $first $pid | sort -n)"
+}
+
 # What is there is done; what is not makes it partial.
 test_one_target_of_two_is_missing() {
 	puppet plain

@@ -51,6 +51,9 @@ test_unmapped_address() {
 	check_status 4
 	check_err "address 0x1000 is not mapped in pid $pid"
 	check_err "memsift regions"
+	run read $pid 0x1000 16 -f ndjson
+	check_status 4
+	check_is "$(record error pid)" $pid
 	# A hole amid what is mapped is told where it is, and is no zeros.
 	run read $pid $at_holes 12K
 	check_status 3

@@ -120,9 +120,10 @@ enum linux_place linux_place_of_mount(struct ms_source *src, uint64_t id)
  */
 static void grow_descriptor_table(int any_fd)
 {
-	AUTO_CLOSE int fd = -1;
+	int last = (int)min_u64(os_descriptor_limit(), DESCRIPTORS) - 1;
+	AUTO_CLOSE int fd = fcntl(any_fd, F_DUPFD_CLOEXEC, last);
 
-	fd = fcntl(any_fd, F_DUPFD_CLOEXEC, (int)min_u64(os_descriptor_limit(), DESCRIPTORS) - 1);
+	(void)fd;
 }
 
 /* Seen from a pid namespace further out, a process has one number more (Linux 4.1). */
@@ -300,8 +301,7 @@ int linux_may_stop(const struct ms_source *src)
 		return 0;
 	return err_set(MS_ERR_UNSUPPORTED,
 		"pid %u cannot be stopped: /proc is that of another pid namespace, and here the "
-		"number "
-		"is another process's; run memsift there, or mount /proc anew",
+		"number is another process's; run memsift there, or mount /proc anew",
 		src->process.pid);
 }
 
